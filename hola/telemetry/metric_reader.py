@@ -1,0 +1,182 @@
+"""All slots' metric files as prometheus-client's metrics, added up, with the newest exemplar of each bucket.
+
+In place of prometheus-client's own collector, which fails as a whole for one file that is empty, torn or
+gone, and parses every name at every scrape. A scrape costs one read of each file; a name is parsed once.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.utils import floatToGoString
+
+from hola.telemetry.metric_files import HEADER_BYTES, VALUE_BYTES, BrokenFile, entries
+from hola.telemetry.metric_values import EXEMPLAR, EXEMPLAR_LABEL
+
+_Labels = tuple[tuple[str, str], ...]
+
+KINDS = ("counter", "histogram")
+_REAL = struct.Struct("d")
+RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
+
+
+class Series(NamedTuple):
+    """What a name in a file says."""
+
+    metric: str
+    sample: str
+    labels: _Labels
+    help: str
+
+
+@dataclass(slots=True)
+class _Known:
+    """A file as it was read last: which file that was, and where the payload of each series is."""
+
+    inode: int = 0
+    end: int = HEADER_BYTES
+    places: list[tuple[Series, int]] = field(default_factory=list)
+
+
+class SlotFiles(Collector):
+    """A collector over a directory of metric files. One thread at a time.
+
+    Args:
+        count_error: called for each file that could not be read, or not to its end.
+        is_alive: whether a worker lives in a slot; the `live` gauges of others are left out.
+    """
+
+    def __init__(self, directory: Path, count_error: Callable[[], None], is_alive: Callable[[int], bool]) -> None:
+        self._directory = directory
+        self._count_error = count_error
+        self._is_alive = is_alive
+        self._known: dict[str, _Known] = {}
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        exemplars = self._exemplars()
+        for kind in KINDS:
+            totals: dict[Series, float] = defaultdict(float)
+            for path in sorted(self._directory.glob(f"{kind}_*.db")):
+                data, places = self._read(path, VALUE_BYTES)
+                for series, place in places:
+                    totals[series] += _REAL.unpack_from(data, place)[0]
+            yield from _families(kind, totals, exemplars)
+        yield from self._gauges()
+
+    def _exemplars(self) -> dict[Series, Exemplar]:
+        newest: dict[Series, Exemplar] = {}
+        for path in self._directory.glob("exemplar_*.bin"):
+            data, places = self._read(path, EXEMPLAR.size)
+            for series, place in places:
+                begun, trace_id, value, at, ended = EXEMPLAR.unpack_from(data, place)
+                if begun != ended or not begun:
+                    continue  # somebody is just writing it, or died of it
+                if (other := newest.get(series)) is None or (other.timestamp or 0.0) < at:
+                    newest[series] = Exemplar({EXEMPLAR_LABEL: trace_id.hex()}, value, at)
+        return newest
+
+    def _gauges(self) -> Iterable[Metric]:
+        """Gauges that an application makes itself; prometheus-client's own merge, file by file at worst."""
+        files = [str(path) for path in self._directory.glob("gauge_*_*.db") if self._counts(path)]
+        try:
+            return list(MultiProcessCollector.merge(files)) if files else []
+        except Exception:  # noqa: BLE001 - whatever is wrong with one file must not cost the scrape
+            self._count_error()
+            return []
+
+    def _counts(self, gauge: Path) -> bool:
+        _kind, mode, slot = gauge.stem.split("_", 2)
+        return not mode.startswith("live") or (slot.isdigit() and self._is_alive(int(slot)))
+
+    def _read(self, path: Path, payload_bytes: int) -> tuple[bytes, list[tuple[Series, int]]]:
+        """A file's bytes, and where in them which series is; as far as both are whole."""
+        for is_last_try in (False, True):
+            try:
+                return self._try(path, payload_bytes)
+            except FileNotFoundError:
+                break  # gone since the directory was listed
+            except (BrokenFile, OSError, ValueError):
+                if is_last_try:
+                    self._count_error()
+                else:
+                    time.sleep(RETRY_SECONDS)
+        return b"", []
+
+    def _try(self, path: Path, payload_bytes: int) -> tuple[bytes, list[tuple[Series, int]]]:
+        with path.open("rb") as file:
+            inode = path.stat().st_ino
+            data = file.read()
+        known = self._known.get(path.name)
+        if known is None or known.inode != inode or known.end > len(data):
+            known = self._known[path.name] = _Known(inode)
+        try:
+            for name, place in entries(memoryview(data), payload_bytes, known.end):
+                known.places.append((_parse(name), place))
+                known.end = place + payload_bytes
+        except (BrokenFile, ValueError):
+            if not known.places:
+                raise
+            self._count_error()
+        return data, known.places
+
+
+@lru_cache(maxsize=100_000)
+def _parse(name: bytes) -> Series:
+    """Raises ValueError for what prometheus-client did not write."""
+    try:
+        metric, sample, labels, help_text = json.loads(name)
+        pairs = tuple((str(key), str(value)) for key, value in labels.items())
+    except (TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a series: {error}") from None
+    return Series(str(metric), str(sample), pairs, str(help_text))
+
+
+def _families(kind: str, totals: dict[Series, float], exemplars: dict[Series, Exemplar]) -> Iterable[Metric]:
+    families: dict[str, Metric] = {}
+    runs: dict[tuple[str, _Labels], _Run] = defaultdict(_Run)
+    for series, value in totals.items():
+        if series.metric not in families:
+            families[series.metric] = Metric(series.metric, series.help, kind)
+        if kind == "counter":
+            families[series.metric].samples.append(Sample(series.sample, dict(series.labels), value))
+        elif series.sample.endswith("_bucket"):
+            labels = tuple(pair for pair in series.labels if pair[0] != "le")
+            runs[series.metric, labels].buckets.append((float(dict(series.labels)["le"]), value, series))
+        else:
+            runs[series.metric, series.labels].sum = value
+    for (metric, labels), run in runs.items():
+        families[metric].samples.extend(run.samples(metric, dict(labels), exemplars))
+    return families.values()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One histogram of one set of labels."""
+
+    sum: float = 0.0
+    buckets: list[tuple[float, float, Series]] = field(default_factory=list)
+
+    def samples(self, metric: str, labels: dict[str, str], exemplars: dict[Series, Exemplar]) -> Iterable[Sample]:
+        """Files hold each bucket's own count; what is shown is cumulated."""
+        total = 0.0
+        for bound, value, series in sorted(self.buckets):
+            total += value
+            bucket = {**labels, "le": floatToGoString(bound)}
+            yield Sample(f"{metric}_bucket", bucket, total, None, exemplars.get(series))
+        yield Sample(f"{metric}_count", labels, total)
+        yield Sample(f"{metric}_sum", labels, self.sum)
