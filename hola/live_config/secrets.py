@@ -1,0 +1,163 @@
+"""Secrets from a mounted directory, one file each: re-read, rotated with a grace period, never shown.
+
+They are not part of any revision, of the last known good or of the journal; what is compared
+between processes is a keyed hash whose key dies with the pod.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+import zlib
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from typing import NoReturn
+
+from hola.errors import SourceUnreadable
+from hola.live_config.source import Source
+from hola.scoreboard import Scoreboard
+from hola.telemetry.logs import get_logger
+
+_log = get_logger("hola.secrets")
+
+
+class Secret:
+    """A value that no repr, str, format, log line or JSON encoder shows. `matches` in constant time."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def matches(self, candidate: bytes) -> bool:
+        """True if `candidate` is the value; an empty secret matches nothing."""
+        return bool(self._value) and hmac.compare_digest(self._value, candidate)
+
+    def reveal(self) -> bytes:
+        """The value itself, for the call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A secret in force, the one before it, and when that one ends (monotonic seconds)."""
+
+    current: Secret
+    written_at: float
+    previous: Secret | None = None
+    previous_until: float = 0.0
+
+
+class Secrets:
+    """This worker's secrets. Thread-safe: readers see one whole dictionary or the next.
+
+    A directory that never was there is no secret at all. A file that vanishes opens nothing: the workers that read it
+    keep its value until they end, and one that is born later accepts no value for it.
+    A worker born during a grace period knows only the new value.
+
+    Args:
+        grace_seconds: how long a rotated value stays valid, asked at each rotation.
+    """
+
+    def __init__(self, board: Scoreboard, source: Source, grace_seconds: Callable[[], float]) -> None:
+        self._board = board
+        self._source = source
+        self._grace_seconds = grace_seconds
+        self._held: dict[str, Held] = {}
+
+    def look(self) -> None:
+        """Read the directory and take on what changed. Called by the watcher."""
+        if not self._source.directory.is_dir():
+            return None  # no volume: nothing to be patient for, and the document's next look waits behind this one
+        try:
+            files = self._source.read_all()
+        except SourceUnreadable:
+            return None
+        before = self._held
+        values = {name: file.data.rstrip(b"\r\n") for name, file in files.items()}
+        if all(name in before and before[name].current.reveal() == value for name, value in values.items()):
+            return self._tell_removed(before.keys() - values.keys())
+        until = time.monotonic() + self._grace_seconds()
+        self._held = before | {
+            name: _next(before.get(name), Secret(value), files[name].written_at, until)
+            for name, value in values.items()
+        }
+        return self._tell(before)
+
+    def accepts(self, name: str, candidate: bytes) -> bool | None:
+        """True if `candidate` is this secret, or was until a moment ago; None if there is no such secret."""
+        held = self._held.get(name)
+        if held is None:  # a worker that cannot read what the pod once had lets nobody in
+            return False if self._board.pod.secrets_known & _bit(name) else None
+        is_previous = held.previous is not None and held.previous.matches(candidate)
+        return held.current.matches(candidate) or (is_previous and time.monotonic() < held.previous_until)
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each secret's file was written, by name."""
+        now = time.time()
+        return {name: max(now - held.written_at, 0.0) for name, held in self._held.items()}
+
+    def _tell(self, before: dict[str, Held]) -> None:
+        """Log once a pod what was rotated: by whoever is first to put the new state's hash on the board."""
+        state = self._fingerprint()
+        with self._board.lock() as board:
+            is_first_sight = board.pod.secrets_hash == 0
+            is_told = board.pod.secrets_hash == state
+            board.pod.secrets_hash = state
+            for name in self._held:
+                board.pod.secrets_known |= _bit(name)
+        if is_told or is_first_sight:
+            return
+        for name, held in self._held.items():
+            if (old := before.get(name)) is None or not old.current.matches(held.current.reveal()):
+                age = round(held.written_at - old.written_at, 3) if old else None
+                _log.info("secret_rotated", name=name, previous_age_seconds=age)
+
+    def _tell_removed(self, names: Set[str]) -> None:
+        """Once a pod: what is gone stays in force, since a file that is missing must open nothing."""
+        state = hash_of_names(names)
+        if self._board.pod.secrets_removed == state:
+            return
+        with self._board.lock() as board:
+            if board.pod.secrets_removed == state:
+                return
+            board.pod.secrets_removed = state
+        for name in sorted(names):
+            _log.warning("secret_removed", name=name)
+
+    def _fingerprint(self) -> int:
+        digest = hmac.new(self._board.boot_key, digestmod=hashlib.sha256)
+        for name, held in sorted(self._held.items()):
+            digest.update(f"{name}\0{len(held.current.reveal())}\0".encode() + held.current.reveal())
+        return int.from_bytes(digest.digest()[:7]) or 1
+
+
+def _bit(name: str) -> int:
+    """One of 62 bits; two names that share one only make the pod stricter."""
+    return 1 << zlib.crc32(name.encode()) % 62
+
+
+def hash_of_names(names: Set[str]) -> int:
+    """A number for a set of names, 0 for none."""
+    text = "\0".join(sorted(names)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7]) if names else 0
+
+
+def _next(old: Held | None, value: Secret, written_at: float, until: float) -> Held:
+    if old is None:
+        return Held(value, written_at)
+    if old.current.reveal() == value.reveal():
+        return old
+    return Held(value, written_at, old.current, until)
