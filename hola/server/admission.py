@@ -1,0 +1,69 @@
+"""Whether a worker should accept one more connection, for the good of the whole pod.
+
+gthread accepts far more than it can serve: fast requests then wait behind a slow one while another
+worker is idle. And the worker that wakes first takes a whole burst of connections, and keeps them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from hola.scoreboard import READY, Row, Scoreboard
+
+# All workers of the pod busy for so long: then accepting takes work from nobody. Much longer, and under load that
+# keeps all threads just about busy some connections would not be accepted for seconds.
+SATURATED_SECONDS = 0.05
+HESITATE_SECONDS = 0.005  # what a worker with many more connections than another leaves that one to accept first
+
+
+class Admission:
+    """One a worker, asked in its main loop at every event; tells the other workers when all threads are busy."""
+
+    def __init__(self, board: Scoreboard, row: Row, threads: int, most_connections: int) -> None:
+        self._board = board
+        self._row = row
+        self._threads = threads
+        self._most_connections = most_connections
+        self._accept_at = 0.0
+        self._least, self._least_at = 0, 0.0
+
+    @property
+    def is_hesitating(self) -> bool:
+        """True while it leaves others a moment, so it should be asked again soon."""
+        return self._accept_at > 0
+
+    def admits(self, serving: int, connections: int) -> bool:
+        """True if a worker that serves and holds so many should accept another connection."""
+        if connections >= self._most_connections:
+            return False
+        if serving >= self._threads:
+            return self._are_all_saturated()
+        if self._row.saturated_since:
+            self._row.saturated_since = 0.0
+        return self._is_my_turn(connections)
+
+    def _are_all_saturated(self) -> bool:
+        now = time.monotonic()
+        self._row.saturated_since = self._row.saturated_since or now
+        return all(row.saturated_since and now - row.saturated_since >= SATURATED_SECONDS for row in self._ready())
+
+    def _is_my_turn(self, connections: int) -> bool:
+        """Without a look at the others where none can have so many fewer that it matters."""
+        now = time.monotonic()
+        if connections < self._threads or connections - self._least_of_all(now) < self._threads:
+            self._accept_at = 0.0
+            return True
+        if 0 < self._accept_at <= now:
+            self._accept_at = 0.0
+            return True
+        self._accept_at = self._accept_at or now + HESITATE_SECONDS
+        return False
+
+    def _least_of_all(self, now: float) -> int:
+        if now >= self._least_at:
+            self._least_at = now + HESITATE_SECONDS
+            self._least = min((row.connections for row in self._ready()), default=0)
+        return self._least
+
+    def _ready(self) -> list[Row]:
+        return [row for _slot, row in self._board.workers if row.state == READY]

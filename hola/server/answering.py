@@ -1,0 +1,65 @@
+"""One request in a thread of the worker: from the parsed head to the last byte, or to the refusal.
+
+Overrides gthread's `handle_request` and `handle_error`; what is around them, parsing included, stays gunicorn's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gunicorn.http import wsgi
+
+from hola.server import rejection
+from hola.server.connection import Connection
+from hola.server.response import Response
+from hola.server.signals import SignalledWorker
+
+
+class AnsweringWorker(SignalledWorker):
+    """What a worker does with a request once it has it."""
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Answer one request; True if the connection may be kept. gthread's own, but for hola's `Response`."""
+        self.cfg.pre_request(self, req)
+        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
+        environ["wsgi.multithread"] = True
+        self._count_request()
+        if not self.alive or not self.cfg.keepalive:
+            response.force_close()
+        try:
+            self._answer(response, environ)
+        except Exception:
+            if not response.headers_sent:
+                raise
+            self.log.exception("Error handling request")  # nothing can be said in a response that has begun
+            return False
+        finally:
+            self.cfg.post_request(self, req, environ, response)
+        return not response.should_close()
+
+    def _count_request(self) -> None:
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+
+    def _answer(self, response: Response, environ: dict[str, Any]) -> None:
+        body = self.wsgi(environ, response.start_response)
+        try:
+            if isinstance(body, environ["wsgi.file_wrapper"]):
+                response.write_file(body)
+            else:
+                for chunk in body:
+                    response.write(chunk)
+            response.close()
+        finally:
+            body.close()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        if (refused := rejection.refusal(exc)) is None:
+            super().handle_error(req, client, addr, exc)
+        else:
+            self._refuse(client, addr, *refused)
+
+    def _refuse(self, client: Any, address: Any, status: int, reason: str) -> None:
+        self.wsgi.count_rejected(reason)
+        rejection.answer(client, address, status, reason)

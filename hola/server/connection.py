@@ -1,0 +1,104 @@
+"""One client's connection: what it has sent of its next request, and until when it may take its time.
+
+A thread gets the connection only when a whole request has arrived, and gives it back when that is answered.
+What runs in the main loop never blocks: it receives and sends without waiting, whatever mode the socket is in.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.workers.gthread import TConn
+
+from hola.server.framing import Stage, is_operational, stage
+
+RECEIVE_BYTES = 64 * 1024
+LINGER_SECONDS = 2.0  # RFC 9112 section 9.6: read on for a moment after the last answer, then close
+LINGER_BYTES = 64 * 1024
+
+
+class Connection(TConn):
+    """gunicorn's connection with a buffer in front of its parser.
+
+    Args:
+        patience_seconds: how long a thread waits at most for the next byte in or out.
+    """
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, patience_seconds: float) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.descriptor = sock.fileno()
+        self.on_readable: Callable[[], None]  # its place in the poller, the worker's to set
+        self.received = bytearray()
+        self.stage = Stage.IDLE
+        self.deadline = 0.0
+        self.queued_at = 0.0
+        self.is_first = True
+        self._lingered = 0
+        whole, fraction = divmod(patience_seconds, 1)
+        timeval = struct.pack("ll", int(whole), int(fraction * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, timeval)
+
+    def receive(self, most_body_bytes: int) -> bool:
+        """Take what has arrived and find out the stage; False if the client is gone."""
+        if self.cfg.is_ssl:  # encrypted bytes tell nothing: the thread has to read them
+            self.stage = Stage.COMPLETE
+            return True
+        try:
+            data = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self.received += data
+        self.stage = stage(self.received, most_body_bytes)
+        if not data and self.received:
+            self.stage = Stage.COMPLETE  # half-closed in the middle: the parser knows what that is worth
+        return bool(data or self.received)
+
+    def hand_over(self) -> None:
+        """Give the parser what was received. In the thread that serves the request."""
+        self.init()
+        self.data_ready = True
+        if self.received:
+            self.parser.unreader.unread(bytes(self.received))
+            self.received.clear()
+
+    def await_next(self, most_body_bytes: int) -> None:
+        """Get ready for the next request; what the parser read ahead of it comes back. In the thread, too."""
+        self.is_first = False
+        self.received += self.parser.unreader.take_buffered()
+        self.stage = stage(self.received, most_body_bytes)
+
+    @property
+    def is_operational(self) -> bool:
+        return is_operational(self.received)
+
+    def half_close(self) -> bool:
+        """Say that nothing more will come; True if the client is gone too, so that all is done."""
+        self.sock.setblocking(False)
+        self.deadline = time.monotonic() + LINGER_SECONDS
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return True
+        return self.has_left()
+
+    def has_left(self) -> bool:
+        """Throw away what still comes; True at the client's end, or when it has sent too much."""
+        try:
+            while data := self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
+                self._lingered += len(data)
+                if self._lingered > LINGER_BYTES:
+                    return True
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True

@@ -1,0 +1,98 @@
+"""HUP, step by step, without ever holding up the master: check, start new workers, wait for them, end the old.
+
+gunicorn tells the old workers to go as soon as the new ones are forked, and looks at no other signal
+until they are gone. Here the old ones serve until the new ones are ready, and stay if they never are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Protocol
+
+from hola.scoreboard import READY
+from hola.telemetry.logs import get_logger
+
+PATIENCE_SECONDS = 60.0  # for the new workers to be ready
+
+_log = get_logger("hola.server")
+
+
+class Reloadable(Protocol):
+    """What a reload needs of the master."""
+
+    WORKERS: dict[int, Any]
+    worker_age: int
+    num_workers: int
+    cfg: Any
+
+    def load_anew(self) -> None: ...
+    def retire(self, worker: Any, reason: str) -> None: ...
+
+
+class Reload:
+    """One reload under way. `step` is called in the master's loop until it says that all is done."""
+
+    def __init__(self, master: Reloadable) -> None:
+        self._master = master
+        self._output = os.memfd_create("hola-reload-check")
+        self.check_pid = self._start_check()
+        self.newest_before: int | None = None  # set when the new workers are started
+        self._deadline = time.monotonic() + PATIENCE_SECONDS
+        self._is_over = False
+
+    def checked(self, status: int) -> None:
+        """The check has ended. Called by whoever reaps the master's children."""
+        if os.waitstatus_to_exitcode(status) != 0:
+            self.reject(os.pread(self._output, 4096, 0).decode("utf-8", "replace").strip()[-1000:])
+            return
+        self.newest_before = self._master.worker_age
+        self._master.load_anew()
+
+    def step(self) -> bool:
+        """Go on if it is time to; True when there is nothing left to do."""
+        if not self._is_over and time.monotonic() > self._deadline:
+            self.reject(f"the new workers were not ready within {PATIENCE_SECONDS:g} s")
+        if not self._is_over and self.newest_before is not None and self._are_new_ready():
+            for worker in self._old():
+                self._master.retire(worker, "reloaded")
+            self._finish()
+        return self._is_over
+
+    def reject(self, why: str) -> None:
+        """Leave everything as it was."""
+        _log.error("server_reload_rejected", reason=why)
+        if self.newest_before is not None:
+            for worker in self.new():
+                self._master.retire(worker, "reloaded")
+        self._finish()
+
+    @property
+    def is_starting(self) -> bool:
+        """True while new workers run beside the old ones, and are not all ready yet."""
+        return self.newest_before is not None and not self._is_over
+
+    def new(self) -> list[Any]:
+        """The workers started by this reload."""
+        if self.newest_before is None:
+            return []
+        return [worker for worker in self._master.WORKERS.values() if worker.age > self.newest_before]
+
+    def _old(self) -> list[Any]:
+        before = self.newest_before or 0
+        return [worker for worker in self._master.WORKERS.values() if worker.age <= before]
+
+    def _are_new_ready(self) -> bool:
+        ready = [worker for worker in self.new() if worker.row.state == READY]
+        return len(ready) >= self._master.num_workers
+
+    def _finish(self) -> None:
+        self._is_over = True
+        os.close(self._output)
+
+    def _start_check(self) -> int:
+        config = str(self._master.cfg.config)
+        actions = [(os.POSIX_SPAWN_DUP2, self._output, 1), (os.POSIX_SPAWN_DUP2, self._output, 2)]
+        command = [sys.executable, "-m", "hola.server.check", config]
+        return os.posix_spawn(sys.executable, command, dict(self._master.cfg.env_orig), file_actions=actions)

@@ -1,0 +1,298 @@
+"""The worker: gunicorn's gthread with a main loop that no client can hold up.
+
+gthread gives a connection to a thread as soon as it is accepted, so a client that sends slowly, or
+nothing, holds a thread; and it closes connections in its main loop, so a client that does not close
+in turn holds up the whole worker for two seconds. Here the main loop receives whole requests, and
+only then a thread is involved, which gives the connection back by itself; it closes without waiting; and
+it accepts only what it can serve while another worker still could. Probes and metrics have a thread of their own.
+
+Overrides names that gunicorn does not promise (`TConn`, `accept`, `init_process`, `run`,
+`wait_for_and_dispatch_events`), so its version is pinned and the process tests hold them.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
+from hola.server.admission import HESITATE_SECONDS, Admission
+from hola.server.answering import AnsweringWorker
+from hola.server.config import WorkerConfig
+from hola.server.connection import LINGER_SECONDS, Connection
+from hola.server.framing import Stage
+from hola.server.poller import Poller
+from hola.server.pool import Pool
+from hola.server.usage import Usage
+from hola.server.watchdog import Watchdog
+from hola.settings import Settings
+from hola.telemetry.handover import queue_seconds
+
+TICK_SECONDS = 0.1
+
+
+class Worker(AnsweringWorker):
+    """One worker process. `join` is called by the hooks before `init_process`.
+
+    A connection is in one place at a time: `_waiting` or `_lingering`, the main loop's, or `_serving` or
+    `_operating`, a thread's. A thread that passes one on does so with single operations on dictionaries and
+    sets, and arms the poller last, since the main loop may have the connection from that moment on.
+    """
+
+    def join(self, settings: Settings, board: Scoreboard) -> None:
+        """Learn of the pod that this worker is part of."""
+        self.settings = settings
+        self.board = board
+
+    slot: int
+    row: Row
+    retired: str | None  # set by the master when it tells the worker to go
+    alive: bool
+
+    def init_process(self) -> None:
+        """Without gthread's own, whose selector and pool are not used."""
+        self.cfg.__class__ = WorkerConfig
+        self._usage = Usage(self.row)
+        self._waiting: dict[Connection, None] = {}  # for a request, or the rest of one
+        self._lingering: dict[Connection, None] = {}  # for the client to close
+        self._serving: set[Connection] = set()  # in the threads of the application
+        self._operating: set[Connection] = set()  # in the thread of probes and metrics
+        self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
+        self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
+        self._look_at = 0.0
+        self.poller = Poller()
+        self.method_queue.init()
+        super(ThreadWorker, self).init_process()
+
+    # the main loop
+
+    def run(self) -> None:
+        self._pool = Pool(self.cfg.threads, "requests", self._serve)
+        self._operations = Pool(1, "operations", self._serve)
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        while self.alive:
+            self._tick()
+            if not self.is_parent_alive():
+                break
+        self._leave()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        self.poller.dispatch(timeout)
+
+    def _tick(self) -> None:
+        if self._look_around() and self._watchdog.wants_replacement():
+            self.row.leaving = LEAVING_STUCK
+            self.alive = False
+        self.set_accept_enabled(self._may_accept())
+        if not self._accepting and self._may_accept():  # a thread that ended just now may have seen it accepting yet
+            self.set_accept_enabled(True)
+        self.wait_for_and_dispatch_events(self._patience() if self.alive else 0)
+
+    def _look_around(self) -> bool:
+        """What is due once a tick, however many events a tick has; True if it was."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + TICK_SECONDS
+        self.notify()
+        self.row.threads_busy = len(self._serving)
+        self._watchdog.look()
+        for conn in [conn for conn in tuple(self._waiting) if conn.deadline <= now]:
+            self._time_out(conn)
+        for conn in [conn for conn in self._lingering if conn.deadline <= now]:
+            self._close(conn)
+        return True
+
+    def _patience(self) -> float:
+        if self._admission.is_hesitating:
+            return HESITATE_SECONDS
+        return TICK_SECONDS if self._serving or self._lingering or self._waiting else 1.0
+
+    def _may_accept(self) -> bool:
+        return self.alive and self._admission.admits(len(self._serving), self.nr_conns)
+
+    def _leave(self) -> None:
+        """Serve what has come, take no more, and go: at the latest when the graceful time is over."""
+        if not self.row.leaving and self.nr >= self.max_requests:
+            self.row.leaving = LEAVING_RECYCLED
+        self.set_accept_enabled(False)
+        if self._watchdog.stuck:
+            self._rescue_queued()
+        self._accept_the_rest()
+        until = time.monotonic() + self.settings.graceful_seconds
+        while (self._has_work() or self._waiting) and (now := time.monotonic()) < until:
+            for conn in tuple(self._waiting):
+                conn.deadline = min(conn.deadline, now + LINGER_SECONDS)
+            self.wait_for_and_dispatch_events(TICK_SECONDS)
+            self._look_around()
+        self._pool.close()
+        for listener in self.sockets:
+            listener.close()
+
+    def _rescue_queued(self) -> None:
+        """Give what waits behind hung threads to new ones."""
+        queued = self._pool.take_back()
+        self._pool.close()
+        self._pool = Pool(self.cfg.threads, "rescue", self._serve)
+        for conn in queued:
+            self._pool.put(conn)
+
+    def _has_work(self) -> bool:
+        return bool(self._operating or self._serving - self._watchdog.stuck)
+
+    def _accept_the_rest(self) -> None:
+        """What the kernel has accepted for all workers already, if this one may be the last to look."""
+        if not self.board.pod.draining:
+            return
+        for listener in self.sockets:
+            listener.setblocking(False)
+            while self._accept_one(listener):
+                pass
+
+    # connections, in the main loop
+
+    def accept(self, listener: Any) -> None:
+        """One at a time while that spreads few connections; many at a time when there are many, so that none waits."""
+        for _ in range(1 if self.nr_conns < self.cfg.threads else self.cfg.threads):
+            if not (self._accept_one(listener) and self._accepting):
+                return
+
+    def _accept_one(self, listener: Any) -> bool:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        self._count_connection(1)
+        patience = self.settings.request_head_seconds
+        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
+        conn.on_readable = partial(self._advance, conn)
+        conn.deadline = time.monotonic() + patience
+        self._advance(conn)
+        if self._accepting and not self._may_accept():
+            self.set_accept_enabled(False)
+        return True
+
+    def _advance(self, conn: Connection) -> None:
+        """Take what a connection has sent; serve its request when that is whole."""
+        if conn in self._lingering:
+            self._check_left(conn)
+            return
+        before = conn.stage
+        if not conn.receive(self.settings.max_body_bytes):
+            self._close(conn)
+        elif conn.stage is Stage.COMPLETE:
+            self._dispatch(conn)
+        else:
+            if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
+                conn.deadline = time.monotonic() + self.settings.request_head_seconds
+            self._wait(conn)
+
+    def _wait(self, conn: Connection) -> None:
+        self._waiting[conn] = None
+        self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _dispatch(self, conn: Connection) -> None:
+        """Hand a whole request to a thread."""
+        self._waiting.pop(conn, None)
+        conn.queued_at = time.monotonic()
+        if conn.is_operational:
+            self._operating.add(conn)
+            self._operations.put(conn)
+        else:
+            self._serving.add(conn)
+            self.row.threads_busy = len(self._serving)
+            self._pool.put(conn)
+
+    def _finish(self, conn: Connection, is_kept: bool) -> None:
+        """A thread is done with a connection that it could not give back to the poller itself."""
+        self._release(conn)
+        patience = self.cfg.keepalive if conn.stage is Stage.IDLE else self.settings.request_head_seconds
+        conn.deadline = time.monotonic() + (patience if self.alive else LINGER_SECONDS)
+        if not is_kept:
+            self._linger(conn)
+        elif conn.stage is Stage.COMPLETE:
+            self._dispatch(conn)
+        else:
+            self._wait(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Close without waiting: the client's own end is waited for in the poller."""
+        if conn.half_close():
+            self._close(conn)
+            return
+        self._lingering[conn] = None
+        self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _check_left(self, conn: Connection) -> None:
+        if conn.has_left():
+            self._close(conn)
+        else:
+            self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _close(self, conn: Connection) -> None:
+        self.poller.forget(conn.descriptor, conn.on_readable)
+        self._waiting.pop(conn, None)
+        self._lingering.pop(conn, None)
+        self._count_connection(-1)
+        conn.close()
+
+    def _count_connection(self, change: int) -> None:
+        self.nr_conns += change
+        self.row.connections = self.nr_conns
+
+    def _time_out(self, conn: Connection) -> None:
+        """A client took too long. One that never sent anything is closed, one in the middle is told."""
+        del self._waiting[conn]
+        if conn.stage is Stage.IDLE:
+            if conn.is_first:
+                self.row.add("slow_clients", 0)
+            self._close(conn)
+            return
+        self.row.add("slow_clients", 1 if conn.stage is Stage.HEAD else 2)
+        conn.sock.setblocking(False)  # the main loop waits for nobody
+        self._refuse(conn.sock, conn.client, 408, f"{conn.stage.value}_timeout")
+        self._linger(conn)
+
+    # a request, in a thread
+
+    def _serve(self, conn: Connection) -> None:
+        """Serve one request, and pass the connection on: to the poller, or to the main loop if more is to be done."""
+        queue_seconds.set(time.monotonic() - conn.queued_at)
+        self._watchdog.begin(conn)
+        is_kept = False
+        try:
+            with suppress(OSError):  # of a handshake, or a client that is gone
+                conn.hand_over()
+                is_kept = self.handle(conn)
+        finally:
+            self._watchdog.end(conn)
+            if is_kept:
+                conn.await_next(self.settings.max_body_bytes)
+            if is_kept and self.alive and conn.stage is Stage.IDLE:
+                self._give_back(conn)
+            else:
+                self.method_queue.defer(self._finish, conn, is_kept)
+
+    def _give_back(self, conn: Connection) -> None:
+        conn.deadline = time.monotonic() + self.cfg.keepalive
+        self._waiting[conn] = None
+        self._release(conn)
+        if not self._accepting:
+            self.method_queue.defer(lambda: None)  # there is a free thread again
+        self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _release(self, conn: Connection) -> None:
+        self._serving.discard(conn)
+        self._operating.discard(conn)
+        self.row.threads_busy = len(self._serving)
+
+    # what others see
+
+    def notify(self) -> None:
+        super().notify()
+        self._usage.publish()
