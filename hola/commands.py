@@ -1,0 +1,226 @@
+"""The admin commands, run as one-off processes of the same image with the same settings (factor 12).
+
+What each asks, prints and returns; the process around it (events, span, signals, exit) is `admin_process`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from hola import admin_process
+from hola import settings as environment
+from hola.admin_process import EX_FAILED, EX_INVALID, EX_OK, EX_RESTART, show
+from hola.aws import bucket as buckets
+from hola.aws import sdk
+from hola.aws.identity import identity_look
+from hola.aws.look import COMMAND_SECONDS
+from hola.consul import ConsulError, ConsulKey
+from hola.errors import DocumentRejected, Fault, SettingsError
+from hola.live_config import document as documents
+from hola.settings import Settings
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command and return its exit code."""
+    return admin_process.run(cli, arguments, environ)
+
+
+@click.group(invoke_without_command=True, add_help_option=False)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    if context.invoked_subcommand is None:
+        context.invoke(show_help)
+
+
+@cli.command("help")
+def show_help() -> None:
+    """Print this table of commands."""
+    show({"commands": dict(sorted(_commands(cli, "")))})
+
+
+@cli.command("settings")
+@click.pass_obj
+def show_settings(settings: Settings) -> None:
+    """Every environment variable: name, type, default, meaning, effective value."""
+    show(environment.describe(settings))
+
+
+@cli.group("config", add_help_option=False)
+def config_group() -> None:
+    """The live document."""
+
+
+@config_group.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--against", type=click.Path(path_type=Path), help="report what differs from this document")
+def check(files: tuple[Path, ...], against: Path | None) -> int:
+    """Validate live documents; exit 4 if one is invalid, 3 if one needs a restart."""
+    reports = [_check_one(file, _parse_old(against) if against else None) for file in files]
+    is_valid = all(report["valid"] for report in reports)
+    show({"valid": is_valid, "files": reports})
+    if not is_valid:
+        return EX_INVALID
+    return EX_RESTART if any(report.get("restart_required") for report in reports) else EX_OK
+
+
+@config_group.command("schema")
+def show_schema() -> None:
+    """The live document's JSON Schema."""
+    show(documents.schema())
+
+
+@config_group.command("status")
+@click.option("--url", help="where the service answers; default this pod's own port")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="seconds to wait for --revision")
+@click.option("--revision", help="the revision that all workers should run")
+@click.pass_obj
+def status(settings: Settings, url: str | None, wait: float, revision: str | None) -> int:
+    """What each worker runs; exit 1 if not all run --revision in time."""
+    base = url or f"http://127.0.0.1:{settings.port}"
+    if urlsplit(base).scheme not in ("http", "https"):
+        raise click.UsageError(f"--url must begin with http:// or https://, not {base!r}")
+    deadline = time.monotonic() + wait
+    while True:
+        found = _fetch(base.rstrip("/") + "/config/status")
+        if _runs(found, revision) or time.monotonic() >= deadline:
+            show(found)
+            return EX_OK if _runs(found, revision) else EX_FAILED
+        time.sleep(0.1)
+
+
+@config_group.command("push")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--consul", "address", metavar="URL", help="where Consul answers; default CONSUL_HTTP_ADDR")
+@click.option("--key", default="hola/config.json", help="the key to write")
+@click.pass_obj
+def push(settings: Settings, file: Path, address: str | None, key: str) -> int:
+    """Write a valid document to Consul, unless somebody else wrote meanwhile."""
+    data = _read(file)
+    try:
+        place = ConsulKey(address or settings.consul_http_addr, key, settings.consul_http_token)
+        document = documents.parse(data)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except DocumentRejected as error:
+        show({"key": key, "written": False, "errors": [fault.as_dict() for fault in error.faults]})
+        return EX_INVALID
+    report: dict[str, Any] = {"key": key, "previous": None, "revision": documents.revision(data), "changed": []}
+    try:
+        old = place.read()
+        report |= _compare(old.value, document)
+        if old.value == data:
+            report |= {"written": False, "message": "this very document is there already"}
+        else:
+            place.write(data, old.index)
+            report["written"] = True
+    except ConsulError as error:
+        report |= {"written": error.written, "error": str(error)}
+    show(report)
+    return EX_FAILED if "error" in report else EX_OK
+
+
+@cli.command("identity")
+@click.option("--expect", metavar="ROLE_ARN", help="the role this pod should have; default HOLA_EXPECTED_ROLE_ARN")
+@click.pass_obj
+def identity(settings: Settings, expect: str | None) -> int:
+    """Who AWS says this pod is; exit 1 if it is not the expected role."""
+    if expect is not None and not re.fullmatch(environment.ROLE_ARN, expect):
+        raise click.UsageError(f"--expect must be like arn:aws:iam::111122223333:role/hola, not {expect[:80]!r}")
+    sdk.load()
+    expected = expect or settings.expected_role_arn
+    found = identity_look(expected, lambda _found: None, COMMAND_SECONDS).answer()
+    show(found.as_dict())
+    return EX_OK if found.ok else EX_FAILED
+
+
+@cli.group("bucket", add_help_option=False)
+def bucket_group() -> None:
+    """The pod's bucket."""
+
+
+@bucket_group.command("ls")
+@click.option("--prefix", default="", help="only keys that begin with this")
+@click.option("--limit", type=click.IntRange(1, buckets.MOST_OBJECTS), default=20, help="at most so many")
+@click.pass_obj
+def list_bucket(settings: Settings, prefix: str, limit: int) -> int:
+    """The first objects that the pod's role may list; exit 1 if it may not."""
+    if settings.bucket is None:
+        raise SettingsError([Fault("HOLA_BUCKET", "missing", "names the bucket to list, and is not set")])
+    if len(prefix.encode("utf-8", "surrogateescape")) > buckets.MOST_PREFIX_BYTES or not prefix.isprintable():
+        raise click.UsageError(f"--prefix must be printable, and of at most {buckets.MOST_PREFIX_BYTES} bytes")
+    sdk.load()
+    found = buckets.bucket_look(settings.bucket, prefix, limit, COMMAND_SECONDS).answer()
+    show(found.as_dict())
+    return EX_OK if found.ok else EX_FAILED
+
+
+def _compare(old: bytes | None, new: documents.Document) -> dict[str, Any]:
+    """What `config push` tells of the value before; one that is no document differs in everything."""
+    try:
+        before = documents.parse(old) if old is not None else None
+    except DocumentRejected:
+        before = None
+    return {"previous": None if old is None else documents.revision(old), "changed": documents.changed(before, new)}
+
+
+def _runs(found: dict[str, Any], revision: str | None) -> bool:
+    if "error" in found:
+        return False
+    is_current = all(worker["current"] for worker in found["workers"]) and bool(found["workers"])
+    return revision is None or (found["revision"] == revision and is_current)
+
+
+def _fetch(url: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - the scheme was checked
+            found: dict[str, Any] = json.load(response)
+            return found
+    except (OSError, ValueError) as error:
+        return {"error": f"{url}: {error}"}
+
+
+def _check_one(file: Path, old: documents.Document | None) -> dict[str, Any]:
+    try:
+        data = _read(file)
+        document = documents.parse(data)
+    except DocumentRejected as error:
+        return {"file": str(file), "valid": False, "errors": [fault.as_dict() for fault in error.faults]}
+    report: dict[str, Any] = {"file": str(file), "valid": True, "revision": documents.revision(data)}
+    if old:
+        report["changed"] = documents.changed(old, document)
+        report["restart_required"] = documents.restart_keys(old, document)
+    return report
+
+
+def _parse_old(file: Path) -> documents.Document:
+    try:
+        return documents.parse(_read(file))
+    except DocumentRejected as error:
+        raise click.UsageError(f"{file}: nothing can be compared with an invalid document: {error}") from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file}: {str(error.strerror).lower()}") from None
+
+
+def _commands(group: click.Group, prefix: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = [("serve", "Serve HTTP; what is run without a command.")] if not prefix else []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += _commands(command, f"{prefix}{name} ")
+        else:
+            found.append((f"{prefix}{name}", command.get_short_help_str(200)))
+    return found
