@@ -1,0 +1,110 @@
+"""The admin commands, as a job runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.support import ROOT, Service, clean_environment, run_command
+
+GOOD = str(ROOT / "config" / "config.json")
+
+
+def test_check_reports_and_exits_by_validity(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"greeting": "", "nope": 1}')
+    assert run_command("config", "check", GOOD)[0] == 0
+    code, lines, errors = run_command("config", "check", GOOD, str(bad))
+    assert (code, errors) == (4, "")
+    report = next(line for line in lines if "valid" in line)
+    assert [file["valid"] for file in report["files"]] == [True, False]
+    assert {error["path"] for error in report["files"][1]["errors"]} == {"/greeting", "/nope"}
+
+
+def test_check_tells_what_differs(tmp_path: Path) -> None:
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps({"greeting": "Hi"}))
+    code, lines, _ = run_command("config", "check", str(new), "--against", GOOD)
+    assert code == 0
+    assert "/greeting" in lines[1]["files"][0]["changed"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["bogus"], ["config"], ["config", "bogus"], ["config", "check"], ["config", "check", "/no/such"]]
+)
+def test_a_wrong_command_is_exit_64_with_one_clear_line(arguments: list[str]) -> None:
+    code, lines, errors = run_command(*arguments)
+    assert (code, errors) == (64, "")
+    assert [line["event"] for line in lines] == ["command_started", "command_misused", "command_finished"]
+    assert lines[-1]["exit_code"] == 64
+
+
+def test_wrong_settings_are_exit_78() -> None:
+    code, lines, _ = run_command("settings", PORT="abc", HOLA_THREADS="-1")
+    assert code == 78
+    assert [fault["path"] for fault in lines[0]["faults"]] == ["PORT", "HOLA_THREADS"]
+
+
+def test_settings_are_shown_and_secrets_are_not() -> None:
+    _, lines, _ = run_command("settings", PORT="1234", OTEL_EXPORTER_OTLP_HEADERS="authorization=S3NT1NEL")
+    values = {row["name"]: row["value"] for row in lines[1]}
+    assert values["PORT"] == 1234
+    assert "S3NT1NEL" not in str(lines)
+
+
+def test_schema_accepts_the_sample() -> None:
+    _, lines, _ = run_command("config", "schema")
+    jsonschema.Draft202012Validator.check_schema(lines[1])
+    jsonschema.validate(json.loads(Path(GOOD).read_text()), lines[1])
+
+
+def test_status_waits_for_a_revision(service: Service) -> None:
+    revision = service.get("/config").json()["revision"]
+    url = f"http://127.0.0.1:{service.port}"
+    assert run_command("config", "status", "--url", url, "--wait", "5", "--revision", revision)[0] == 0
+    assert run_command("config", "status", "--url", url, "--wait", "0.3", "--revision", "000000000000")[0] == 1
+    assert run_command("config", "status", "--url", "file:///etc/passwd")[0] == 64
+
+
+def test_help_lists_every_command() -> None:
+    _, lines, _ = run_command("help")
+    assert {"serve", "help", "settings", "config check", "config schema", "config status"} <= lines[1][
+        "commands"
+    ].keys()
+
+
+def test_results_and_events_share_a_file(tmp_path: Path) -> None:
+    """Both reach stdout by descriptions of their own, and neither overwrites the other where it is a file."""
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        subprocess.run([ROOT / "entrypoint.sh", "help"], stdout=file, env=clean_environment(), check=True)
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line.get("event", "result") for line in lines] == ["command_started", "result", "command_finished"]
+
+
+def test_a_command_that_is_stopped_says_so(service: Service) -> None:
+    """TERM in the middle of a wait: the event of its end, with the exit code of the signal, and no stack."""
+    url = f"http://127.0.0.1:{service.port}"
+    command = [str(ROOT / "entrypoint.sh"), "config", "status", "--url", url, "--wait", "60", "--revision", "0"]
+    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        started = json.loads(process.stdout.readline())
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+    (finished,) = [json.loads(line) for line in output.splitlines()]
+    assert [started["event"], finished["event"]] == ["command_started", "command_finished"]
+    assert (finished["exit_code"], process.returncode) == (143, 143)
+    assert finished["trace_id"] == started["trace_id"]
+
+
+def test_the_entry_point_execs_in_every_branch() -> None:
+    """Row B18: a shell that stays as PID 1 swallows the signals."""
+    script = (ROOT / "entrypoint.sh").read_text()
+    branches = script[script.index("case ") :].split(";;")[:-1]
+    assert len(branches) == 2
+    assert all("exec " in branch for branch in branches)
+    assert subprocess.run(["sh", "-n", ROOT / "entrypoint.sh"], check=False).returncode == 0

@@ -1,0 +1,149 @@
+"""Noticing a change: by file events and by polling alone, in both layouts, until it is closed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hola.live_config.watcher import Watcher
+from tests.support import eventually
+from tests.unit.conftest import Lines
+from tests.unit.volume import rename_into, swap_data
+
+SOON, NEVER = 0.05, 3600.0
+
+
+class Eyes:
+    """Counts the looks and keeps what the last one saw."""
+
+    def __init__(self, volume: Path) -> None:
+        self.volume, self.seen, self.looks, self.ticks = volume, b"", 0, 0
+        self.fails = False
+        self.watchers: list[Watcher] = []
+
+    def look(self) -> None:
+        self.looks += 1
+        if self.fails:
+            raise ValueError("met something strange")
+        file = self.volume / "config.json"
+        self.seen = file.read_bytes() if file.exists() else b""
+
+    def wait_for(self, content: bytes) -> None:
+        eventually(lambda: self.seen == content, f"{content!r} was seen", within_seconds=2)
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+    def start(self, use_events: bool, poll_seconds: float, *more: Path) -> Watcher:
+        watcher = Watcher([self.volume, *more], poll_seconds, use_events, looks=[self.look, self.tick])
+        self.watchers.append(watcher)
+        watcher.start()
+        if use_events and self.volume.exists():
+            eventually(lambda: self.ticks, "the look behind a new watch", within_seconds=2)
+        return watcher
+
+
+@pytest.fixture
+def eyes(tmp_path: Path) -> Iterator[Eyes]:
+    (tmp_path / "volume").mkdir()
+    eyes = Eyes(tmp_path / "volume")
+    yield eyes
+    for watcher in eyes.watchers:
+        watcher.close()
+
+
+def by_rename(volume: Path, content: bytes) -> None:
+    rename_into(volume, content)
+
+
+def by_swap(volume: Path, content: bytes) -> None:
+    swap_data(volume, {"config.json": content})
+
+
+@pytest.mark.parametrize("change", [by_rename, by_swap])
+@pytest.mark.parametrize(("use_events", "poll_seconds"), [(True, NEVER), (False, SOON)], ids=["events", "poll"])
+def test_every_change_is_seen_soon(
+    eyes: Eyes, use_events: bool, poll_seconds: float, change: Callable[[Path, bytes], None]
+) -> None:
+    eyes.start(use_events, poll_seconds)
+    for content in (b"one", b"two", b"three"):
+        change(eyes.volume, content)
+        eyes.wait_for(content)
+
+
+def test_without_events_and_without_time_nothing_is_looked_at(eyes: Eyes) -> None:
+    """So that the tests above show events and not an eager poll."""
+    watcher = eyes.start(False, NEVER)
+    rename_into(eyes.volume, b"one")
+    watcher.close()
+    assert eyes.looks == 0
+
+
+def test_the_last_of_many_quick_changes_is_seen_without_a_look_for_each(eyes: Eyes) -> None:
+    eyes.start(True, NEVER)
+    for number in range(150):
+        rename_into(eyes.volume, b"%d" % number)
+    eyes.wait_for(b"149")
+    assert eyes.looks < 50
+
+
+def test_a_nudge_is_a_look_now(eyes: Eyes) -> None:
+    watcher = eyes.start(False, NEVER)
+    watcher.nudge()
+    eventually(lambda: eyes.ticks == 1, "a look", within_seconds=2)
+
+
+def test_any_number_of_nudges_does_not_block(eyes: Eyes) -> None:
+    watcher = Watcher([eyes.volume], NEVER, False, looks=[eyes.look])
+    for _ in range(66_000):
+        watcher.nudge()
+
+
+def test_a_look_that_fails_is_told_and_neither_ends_the_watch_nor_the_other_looks(eyes: Eyes, lines: Lines) -> None:
+    eyes.fails = True
+    eyes.start(False, SOON)
+    eventually(lambda: eyes.looks > 1 and eyes.ticks > 1, "more looks", within_seconds=2)
+    assert lines.parsed[0]["event"] == "config_watch_failed"
+    assert lines.parsed[0]["error"] == "ValueError: met something strange"
+
+
+def test_a_directory_that_is_replaced_is_watched_anew(eyes: Eyes) -> None:
+    eyes.start(True, NEVER)
+    for content in (b"one", b"two"):
+        eyes.looks = 0
+        eyes.volume.rename(eyes.volume.with_name(f"old-{content.decode()}"))
+        eyes.volume.mkdir()
+        eventually(lambda: eyes.looks, "the replacement was noticed", within_seconds=2)
+        rename_into(eyes.volume, content)
+        eyes.wait_for(content)
+
+
+def test_a_directory_that_is_missing_is_polled_until_it_comes(eyes: Eyes, lines: Lines) -> None:
+    eyes.volume.rmdir()
+    eyes.start(True, SOON)
+    eventually(lambda: eyes.looks > 2, "looks by polling", within_seconds=2)
+    assert [(line["event"], line["mode"]) for line in lines.parsed] == [("config_watch_degraded", "poll")]
+    eyes.volume.mkdir()
+    rename_into(eyes.volume, b"one")
+    eyes.wait_for(b"one")
+
+
+def test_a_second_directory_is_watched_though_it_comes_later(eyes: Eyes, tmp_path: Path) -> None:
+    later = tmp_path / "secrets"
+    watcher = eyes.start(True, SOON, later)
+    assert watcher._events
+    assert watcher._events.missing == [later]
+    later.mkdir()
+    eventually(lambda: watcher._events and not watcher._events.missing, "both were watched", within_seconds=2)
+
+
+@pytest.mark.parametrize("use_events", [True, False])
+def test_closing_ends_the_thread(eyes: Eyes, use_events: bool) -> None:
+    before = threading.active_count()
+    watcher = eyes.start(use_events, NEVER)
+    assert threading.active_count() == before + 1
+    watcher.close()
+    assert threading.active_count() == before
