@@ -141,7 +141,8 @@ def child_exit(worker: Any) -> None:
 
 
 def on_reload() -> None:
-    _log.info("server_reloading")
+    """HUP. What the master keeps for its workers is named if its file is another one now: that takes USR2."""
+    _log.info("server_reloading", outdated=shared.outdated())
 
 
 def pre_exec(server: Any) -> None:

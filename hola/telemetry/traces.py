@@ -17,7 +17,6 @@ from urllib.parse import unquote
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -137,7 +136,6 @@ class Tracing(trace.TracerProvider):
         self._ratio = ratio
         self._provider: Any = None
         self._lock = threading.Lock()
-        set_global_textmap(_PROPAGATOR)
 
     def start_server_span(self, headers: Mapping[str, str], started_ns: int, kind: int = otlp.SERVER) -> ServerSpan:
         """A span that continues the caller's trace. `headers`: `traceparent` and `tracestate`, if there were any.

@@ -1,4 +1,4 @@
-"""The master forks without the workers' libraries: less memory shared by chance, no thread or lock inherited."""
+"""The master forks with its workers' libraries and without their code: pages shared, no thread or lock inherited."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hola.server.shared import STANDARD
+from hola.server.shared import LIBRARIES, STANDARD
 from tests.support import ROOT, clean_environment
 
-FORBIDDEN = ["flask", "werkzeug", "boto3", "botocore", "opentelemetry", "prometheus_client", "requests"]
+FORBIDDEN = ["boto3", "botocore", "opentelemetry.sdk", "opentelemetry.propagate", "requests"]
 MASTER = """
 import json, runpy, sys, threading
 import gunicorn.app.wsgiapp, gunicorn.arbiter
@@ -23,7 +23,6 @@ import hola.server.logger, hola.server.master, hola.server.worker
 print(json.dumps({{
     "bind": configuration["bind"],
     "preload": configuration["preload_app"],
-    "loaded": sorted(name for name in sys.modules if "." not in name),
     "all": list(sys.modules),
     "threads": threading.active_count(),
 }}))
@@ -43,31 +42,38 @@ def load(tmp_path: Path, more: str = "") -> dict[str, Any]:
     return found
 
 
-def test_the_master_loads_none_of_the_workers_libraries(tmp_path: Path) -> None:
-    found = load(tmp_path)
-    assert set(FORBIDDEN) & set(found["loaded"]) == set()
-    assert {"gunicorn", "hola", "pydantic", "structlog"} <= set(found["loaded"])
+PREPARED = "from hola.server import shared; shared.prepare()"
 
 
-def test_what_the_master_loads_for_its_workers_is_the_standard_librarys_and_is_used(tmp_path: Path) -> None:
+def test_the_master_loads_none_of_the_workers_code(tmp_path: Path) -> None:
+    """Or HUP would not take it on."""
+    before, after = (set(load(tmp_path, more)["all"]) for more in ("", PREPARED))
+    assert {name for name in after - before if name.startswith("hola.")} <= {"hola.server.shared"}
+    assert not {name for name in after if name.startswith(("hola.views", "hola.faults", "hola.aws", "hola.app"))}
+    assert set(FORBIDDEN) & after == set()
+    assert {"gunicorn", "hola", "pydantic", "structlog"} <= before
+
+
+def test_what_the_master_loads_for_its_workers_is_a_librarys_and_is_used(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in STANDARD} <= sys.stdlib_module_names
-    assert set(STANDARD) - set(load(tmp_path, "import hola.app")["all"]) == set()
+    assert {name.partition(".")[0] for name in LIBRARIES} & (sys.stdlib_module_names | {"hola"}) == set()
+    assert {*STANDARD, *LIBRARIES} - set(load(tmp_path, "import hola.app")["all"]) == set()
 
 
 def test_the_master_has_one_thread_when_it_forks_and_does_not_preload(tmp_path: Path) -> None:
-    found = load(tmp_path)
+    found = load(tmp_path, PREPARED)
     assert (found["threads"], found["preload"], found["bind"]) == (1, False, ["0.0.0.0:0"])
 
 
 def test_a_worker_boots_without_the_aws_sdk(tmp_path: Path) -> None:
     """Half a second and 30 MB a worker, for a question that most pods are never asked."""
     found = load(tmp_path, "import hola.app, hola.commands, hola.aws.sdk")
-    assert {"flask", "hola"} <= set(found["loaded"])
-    assert {"boto3", "botocore"} & set(found["loaded"]) == set()
+    assert {"flask", "hola"} <= set(found["all"])
+    assert {"boto3", "botocore"} & set(found["all"]) == set()
 
 
 @pytest.mark.parametrize(
     ("module", "library"), [("hola.telemetry.metrics", "prometheus_client"), ("hola.app", "flask")]
 )
 def test_what_a_worker_loads_would_be_noticed(tmp_path: Path, module: str, library: str) -> None:
-    assert library in load(tmp_path, f"import {module}")["loaded"]
+    assert library in load(tmp_path, f"import {module}")["all"]

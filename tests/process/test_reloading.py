@@ -37,6 +37,25 @@ def test_new_code_is_taken_on(reloadable: Service, copy: Path) -> None:
     assert {reloadable.get("/delay/0").json()["delay_seconds"] for _ in range(16)} == {-1.0}
 
 
+def test_what_a_reload_does_not_take_on_is_named(reloadable: Service, copy: Path) -> None:
+    """The master's own modules and the shared libraries take USR2; code of the workers is not among them."""
+    for file in ("hola/settings.py", "hola/views/tools.py"):
+        (copy / file).write_text((copy / file).read_text() + "\n# another version\n")
+    reloadable.process.send_signal(signal.SIGHUP)
+    assert reloadable.wait_for("server_reloading", 15)["outdated"] == ["hola.settings"]
+    eventually(lambda: len(reloadable.events("worker_exited")) == 4, "the old workers' ends", 20)
+    reloadable.process.send_signal(signal.SIGUSR2)
+    eventually(lambda: len(reloadable.events("server_ready")) == 2, "a second master", 20)
+    second = reloadable.events("server_ready")[-1]["pid"]
+    reloadable.process.send_signal(signal.SIGTERM)
+    reloadable.process.wait(20)
+    os.kill(second, signal.SIGHUP)
+    eventually(lambda: len(reloadable.events("server_reloading")) == 2, "another reload", 15)
+    assert reloadable.events("server_reloading")[-1]["outdated"] == []
+    os.kill(second, signal.SIGTERM)
+    eventually(lambda: len(reloadable.events("server_stopped")) == 2, "both masters gone", 30)
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

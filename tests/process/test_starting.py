@@ -60,3 +60,11 @@ def test_every_line_says_who_wrote_it(service: Service) -> None:
     """contract: the fields of every line."""
     expected = {"timestamp", "level", "event", "logger", "service", "version", "pod", "pid", "slot"}
     assert all(expected <= line.keys() for line in service.lines)
+
+
+def test_propagators_that_others_need_are_not_asked_for(tmp_path: Path) -> None:
+    """An OpenTelemetry operator sets OTEL_PROPAGATORS for every pod; those that are not installed cost nothing."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with Service(tmp_path, OTEL_PROPAGATORS="tracecontext,baggage,b3,xray") as service:
+        answer = service.ready().get("/", traceparent=traceparent)
+    assert answer.headers["X-Trace-Id"] == traceparent[3:35]
