@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 import sys
+from pathlib import Path
 
 # What hola's own workers load, beyond what the master has anyway: of the standard library
 STANDARD = (
@@ -69,7 +69,7 @@ def outdated() -> list[str]:
 def _stamp(name: str) -> tuple[int, int] | None:
     file = getattr(sys.modules.get(name), "__file__", None)
     try:
-        found = os.stat(file) if file else None
+        found = Path(file).stat() if file else None
     except OSError:
         return None
     return found and (found.st_mtime_ns, found.st_size)

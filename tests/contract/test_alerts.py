@@ -116,6 +116,11 @@ def test_a_unit_test_shows_that_it_fires_and_that_it_ends(alert: Json) -> None:
 
 
 @each_alert
+def test_it_is_provoked_on_a_real_prometheus(alert: Json) -> None:
+    assert re.search(rf"\b{alert['alert']}\b", (ROOT / "tests/lab/test_alerts_live.py").read_text())
+
+
+@each_alert
 @pytest.mark.parametrize("case", ["fires", "recovers", "just below", "no data"])
 def test_a_unit_test_is_named_for_each_case(alert: Json, case: str) -> None:
     assert any(re.search(rf"\b{alert['alert']}\b.*{case}", group["name"]) for group in GROUPS)

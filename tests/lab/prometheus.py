@@ -33,6 +33,7 @@ def hurried_rules() -> str:
     """The same rules with windows and patience of seconds."""
     text = re.sub(r"\[(\w+)\]", lambda match: f"[{SECONDS[match[1]]}s]", shipped_rules())
     text = re.sub(r"(for|keep_firing_for): \w+", r"\1: 2s", text)
+    text = re.sub(r"(age_seconds\{[^}]*\}) > 120\b", r"\1 > 4", text)
     return re.sub(r"\* (3600|21600|86400|259200)\b", lambda match: f"* {SECONDS[LONG[match[1]]]}", text)
 
 

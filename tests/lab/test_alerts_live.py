@@ -86,6 +86,7 @@ class Drill:
         if self.aws.faults:
             self.aws.faults.clear()
             eventually(lambda: self.one.get("/aws/identity").json()["ok"], "the right role", 20)
+        self._torn().unlink(missing_ok=True)
 
     def reject(self) -> None:
         self.one.put("{")
@@ -111,6 +112,12 @@ class Drill:
         self.aws.faults["sts"] = "expired"
         assert self.one.get("/aws/identity").json()["verdict"] == "token_expired"
 
+    def tear_a_metric_file(self) -> None:
+        self._torn().write_bytes(b"something else")
+
+    def _torn(self) -> Path:
+        return self.one.config_dir.parent / "metrics/counter_99.db"  # of a slot that no worker has
+
     def ask_from_everywhere(self) -> None:
         for _ in range(16):
             self.background.submit(self.other.get, "/version")
@@ -129,6 +136,7 @@ ACTS: dict[str, Callable[[Drill], None]] = {
     "HolaConfigWorkersBehind": Drill.stop_a_worker_and_publish,
     "HolaWorkersNotReady": Drill.stop_a_worker_that_boots,
     "HolaIdentityWrong": Drill.let_the_token_expire,
+    "HolaMetricsDegraded": Drill.tear_a_metric_file,
 }
 
 
@@ -169,6 +177,17 @@ def test_spans_that_no_collector_takes_are_told(drill: Drill) -> None:
     eventually(lambda: "HolaSpansDropped" in drill.prometheus.firing(), "HolaSpansDropped fires", WITHIN_SECONDS)
 
 
+def test_a_source_that_nobody_looks_at_is_told(tmp_path: Path) -> None:
+    """HolaConfigSourceStale: ten minutes between two looks; a file event is a look, so a change ends it."""
+    with _pod(tmp_path / "pod", HOLA_CONFIG_POLL_SECONDS="600") as pod:
+        port = pod.ready().port
+        with Prometheus(tmp_path, {port: {"namespace": "lab"}}, hurried_rules()) as prometheus:
+            wanted = {"HolaConfigSourceStale"}
+            eventually(lambda: wanted <= prometheus.firing(), "HolaConfigSourceStale fires", WITHIN_SECONDS)
+            pod.put(json.dumps(GOOD | {"greeting": "Hei!"}))
+            eventually(lambda: not wanted & prometheus.firing(), "HolaConfigSourceStale ends", WITHIN_SECONDS)
+
+
 def test_a_prometheus_without_any_pod_says_so(tmp_path: Path) -> None:
     """What no pod can tell: HolaAbsent."""
     with Prometheus(tmp_path, {}, hurried_rules()) as prometheus:
@@ -183,7 +202,8 @@ def test_a_pod_that_is_gone_is_told(drill: Drill) -> None:
 
 def _pod(directory: Path, **settings: str) -> Paused:
     directory.mkdir()
-    return Paused(directory, json.dumps(GOOD), WEB_CONCURRENCY="2", HOLA_THREADS="4", **settings)
+    fixed = {"WEB_CONCURRENCY": "2", "HOLA_THREADS": "4", "PROMETHEUS_MULTIPROC_DIR": str(directory / "metrics")}
+    return Paused(directory, json.dumps(GOOD), **fixed, **settings)
 
 
 def _visit(pod: Service, ended: threading.Event) -> None:
