@@ -128,10 +128,14 @@ def pre_fork(server: Any, worker: Any) -> None:
     candidates = (n % SLOTS for n in range(service.first_slot, service.first_slot + SLOTS))
     worker.retired = None
     worker.join(service.settings, service.board)
-    worker.slot = next(slot for slot in candidates if slot not in taken)
+    free = [slot for slot in candidates if slot not in taken]
+    if not free:
+        raise OSError(f"all {SLOTS} slots are taken by workers that are still there")
+    worker.slot = free[0]
     worker.row = service.board.rows[worker.slot]
     _clear(worker.row)
     worker.row.state = BOOTING
+    server.newborn = worker
     shared.freeze()
 
 
@@ -201,7 +205,8 @@ def worker_exit(worker: Any) -> None:
     """
     if worker.pid != os.getpid():
         return  # gunicorn also calls this in the master, for a worker that was gone already
-    worker.row.state = STOPPING
+    if worker.row.state != BOOTING:  # what never was ready says so to the end
+        worker.row.state = STOPPING
     if close := getattr(getattr(worker, "wsgi", None), "close", None):
         worker.row.flush_seconds = close(FLUSH_SECONDS - 0.5)
     LOGS.writer.tell_losses()

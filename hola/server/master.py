@@ -4,8 +4,11 @@ gunicorn makes its arbiter itself, so the hook `on_starting` turns it into this 
 overrides and why:
 - `handle_term`: gunicorn stops at once, and what the balancer still sends is reset.
 - `handle_hup`: gunicorn ends the old workers before the new ones are ready, and hears no signal meanwhile.
-- `manage_workers`: a worker that was told to go does not count any more.
+- `manage_workers`: a worker that goes does not count any more.
+- `spawn_worker`: gunicorn ends the service when the kernel has no process to give, and a signal to a newborn is lost.
 - `reap_workers`: gunicorn halts the service when one replacement cannot boot, and tells no hook why a worker died.
+- `murder_workers`: after a freeze of the whole pod, all its workers would be late.
+- `stop`: gunicorn's bound is on a clock that may be set.
 - `wait_for_signals`: the only place in its loop where time passes.
 """
 
@@ -16,12 +19,15 @@ import signal
 import time
 from typing import Any
 
+from gunicorn import sock
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from hola.scoreboard import EXIT_REASONS, LEAVING_RECYCLED, LEAVING_STUCK, READY, Scoreboard
+from hola.scoreboard import BOOTING, EXIT_REASONS, READY, Scoreboard
+from hola.server import deaths
 from hola.server.metrics_dir import MetricsDir
 from hola.server.reload import Reload
+from hola.server.signals import SENT
 from hola.settings import MOST_WORKERS, Settings
 from hola.telemetry.logs import get_logger
 
@@ -29,6 +35,9 @@ EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 REAP_SECONDS = 0.5
 BOOT_PAUSE_SECONDS = 0.05
 RESPAWN_PAUSE_SECONDS = 2.0  # after a replacement that could not boot
+STOP_STEP_SECONDS = 0.05
+QUICK_SECONDS = 2.0  # gunicorn's own bound after INT or QUIT during a stop
+FROZEN_SECONDS = 5.0  # no round of the loop takes so long by itself
 
 UNTOLD = {"otlp_headers", "consul_http_token"}  # settings that are secrets
 
@@ -38,6 +47,7 @@ _log = get_logger("hola.server")
 class Master(Arbiter):
     """One a pod, PID 1 in the container. Everything here runs in its main loop."""
 
+    LISTENERS: list[Any]
     reexec_pid: int
     master_pid: int
 
@@ -51,8 +61,12 @@ class Master(Arbiter):
         self.stop_at: float | None = None
         self.in_flight_at_start = 0
         self.aborted = 0
+        self.newborn: Any = None  # a worker that `pre_fork` has prepared
         self._reload: Reload | None = None
+        self._hup_again = False
         self._respawn_at = 0.0
+        self._last_round = self.started
+        self._spare_until = 0.0
 
     # signals
 
@@ -66,16 +80,25 @@ class Master(Arbiter):
         _log.info("server_draining", in_flight=self.in_flight_at_start, drain_seconds=self.settings.drain_seconds)
 
     def handle_hup(self) -> None:
-        """Check in a child first; what does not load changes nothing."""
+        """Check in a child first; what does not load changes nothing. One that comes meanwhile is done after it."""
+        self._hup_again = self._reload is not None
         if self._reload is None:
-            self._reload = Reload(self)
+            self._reload = Reload.begun(self)
 
     def load_anew(self) -> None:
-        """Take on the checked configuration; `manage_workers` then starts the new workers."""
+        """Take on the checked configuration.
+
+        Raises: whatever this process cannot load, SystemExit among it, though a new one could.
+        """
         self.app.reload()
         self.setup(self.app)
         self.cfg.on_reload(self)
-        self.manage_workers()
+
+    def go_back_to(self, cfg: Any, num_workers: int) -> None:
+        """As if nothing had been loaded."""
+        self.app.cfg = cfg
+        self.setup(self.app)
+        self.num_workers = num_workers
 
     def retire(self, worker: Any, reason: str) -> None:
         """Tell a worker to finish and go."""
@@ -84,21 +107,45 @@ class Master(Arbiter):
 
     def handle_usr2(self) -> None:
         self.maybe_promote_master()  # or an upgrade right after another would be ignored for up to a second
-        super().handle_usr2()
+        try:
+            super().handle_usr2()
+        except OSError as error:  # no process left for a second master
+            self.log.error("no second master: %s", error)  # noqa: TRY400 - the kernel's reason is all of it
 
     def handle_ttin(self) -> None:
         if self.num_workers < MOST_WORKERS:
             super().handle_ttin()
 
     def stop(self, graceful: bool = True) -> None:
+        """Close, tell the workers, wait within the bound, kill. An INT or QUIT meanwhile makes it quick."""
         self._note_term()
         self.stop_at = self.stop_at or time.monotonic()
         self.board.pod.draining = 1
-        super().stop(graceful)
+        if self._reload is not None:
+            self._reload.abandon()
+            self._reload = None
+        is_last = self.reexec_pid == self.master_pid == 0 and not self.systemd and not self.cfg.reuse_port
+        sock.close_sockets(self.LISTENERS, is_last)
+        self.LISTENERS = []
+        for worker in self.WORKERS.values():
+            worker.retired = worker.retired or "stopped"
+        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
+        until = time.monotonic() + self.cfg.graceful_timeout
+        while self.WORKERS and time.monotonic() < until:
+            if graceful and {signal.SIGINT, signal.SIGQUIT} & set(self._signals_waiting()):
+                graceful = False
+                self.kill_workers(signal.SIGQUIT)
+                until = time.monotonic() + QUICK_SECONDS
+            self.reap_workers()
+            time.sleep(STOP_STEP_SECONDS)
+        self.kill_workers(signal.SIGKILL)
         until = time.monotonic() + REAP_SECONDS
         while self.WORKERS and time.monotonic() < until:  # those that were killed just now belong to the account
             self.reap_workers()
             time.sleep(0.01)
+
+    def _signals_waiting(self) -> list[int]:
+        return list(super().wait_for_signals(0.001))
 
     def _note_term(self) -> None:
         if self.term_at is None:
@@ -113,6 +160,8 @@ class Master(Arbiter):
         self._check_boot()
         if self._reload is not None and self._reload.step():
             self._reload = None
+            if self._hup_again:
+                self.handle_hup()
         if self.term_at is not None and self._drain_left() <= 0:
             raise StopIteration
         return signals
@@ -162,7 +211,7 @@ class Master(Arbiter):
 
     def reap_workers(self) -> None:
         """Collect the dead: workers with their reason, and, as PID 1, orphans that nobody waits for."""
-        while (death := _next_death()) is not None:
+        while (death := deaths.next_death()) is not None:
             pid, status = death
             if pid == self.reexec_pid:
                 self.reexec_pid = 0
@@ -174,54 +223,70 @@ class Master(Arbiter):
                 self.cfg.child_exit(self, worker)
 
     def manage_workers(self) -> None:
-        """As many workers as wanted: those that were told to go do not count, nor the old ones during a reload."""
+        """As many workers as wanted: those that go do not count, nor the old ones during a reload."""
         if time.monotonic() < self._respawn_at:
             return
         is_reloading = self._reload is not None and self._reload.is_starting
         counted = self._reload.new() if self._reload is not None and is_reloading else self.WORKERS.values()
-        staying = [worker for worker in counted if not worker.retired]
+        staying = [worker for worker in counted if not (worker.retired or worker.row.leaving)]
         for _ in range(self.num_workers - len(staying)):
-            self.spawn_worker()
+            if self.spawn_worker() is None:
+                break
         for worker in sorted(staying, key=lambda worker: worker.age)[: max(len(staying) - self.num_workers, 0)]:
             self.retire(worker, "stopped")
 
+    def spawn_worker(self) -> int | None:
+        """gunicorn's, with two cares. None if there is no worker now; it is tried again after a pause.
+
+        Without a process, a descriptor or a slot for one worker, the others serve on. What the master sends to a
+        worker waits until the worker has handlers: gunicorn's own are still the master's in a new process.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, SENT)
+        try:
+            return int(super().spawn_worker())
+        except OSError as error:
+            if os.getpid() != self.pid:
+                raise
+            self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS
+            self.log.error("no worker for now: %s", error)  # noqa: TRY400
+            if self.newborn is not None:
+                self.newborn.tmp.close()
+                self.cfg.child_exit(self, self.newborn)
+            return None
+        finally:
+            self.newborn = None
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT)
+
+    def murder_workers(self) -> None:
+        """Not right after this process itself stood still: frozen with its workers, they need a moment to say so."""
+        now = time.monotonic()
+        if now - self._last_round > FROZEN_SECONDS:
+            self._spare_until = now + FROZEN_SECONDS
+        self._last_round = now
+        if now >= self._spare_until:
+            super().murder_workers()
+
     def _bury(self, worker: Any, status: int) -> None:
-        reason = self._reason(worker, status)
+        reason = deaths.reason(worker, status)
         self.board.pod.add("exits", EXIT_REASONS.index(reason))
         self.aborted += worker.row.in_progress if self.stop_at else 0
         code = os.waitstatus_to_exitcode(status)
-        log = _log.info if reason in ("recycled", "reloaded", "stopped") else _log.error
+        log = _log.info if reason in deaths.EXPECTED else _log.error
         log(
             "worker_exited",
             worker_slot=worker.slot,
             worker_pid=worker.pid,
             reason=reason,
-            signal=signal.Signals(-code).name if code < 0 else None,
+            signal=deaths.signal_name(-code) if code < 0 else None,
             exit_code=code if code >= 0 else None,
             lost_requests=worker.row.in_progress,
         )
+        if worker.row.state == BOOTING and not worker.retired:  # however it ended, the next would end so, too
+            self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS
         if reason == "boot_failed":
             if self._reload is not None and self._reload.is_starting:
                 self._reload.reject("a new worker could not boot")
             self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS
             if not self.board.pod.booted and self.stop_at is None:
                 raise HaltServer("a worker could not boot", self.WORKER_BOOT_ERROR)
-
-    def _reason(self, worker: Any, status: int) -> str:
-        if worker.aborted or worker.row.leaving == LEAVING_STUCK:
-            return "timeout"
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) in (self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR):
-            return "boot_failed"
-        if os.WIFSIGNALED(status):
-            return "killed"
-        if worker.row.leaving == LEAVING_RECYCLED:
-            return "recycled"
-        return str(worker.retired or "stopped")
-
-
-def _next_death() -> tuple[int, int] | None:
-    try:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return (pid, status) if pid else None

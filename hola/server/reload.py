@@ -7,9 +7,10 @@ until they are gone. Here the old ones serve until the new ones are ready, and s
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from hola.scoreboard import READY
 from hola.telemetry.logs import get_logger
@@ -28,27 +29,50 @@ class Reloadable(Protocol):
     cfg: Any
 
     def load_anew(self) -> None: ...
+    def manage_workers(self) -> None: ...
+    def go_back_to(self, cfg: Any, num_workers: int) -> None: ...
     def retire(self, worker: Any, reason: str) -> None: ...
 
 
 class Reload:
     """One reload under way. `step` is called in the master's loop until it says that all is done."""
 
-    def __init__(self, master: Reloadable) -> None:
+    def __init__(self, master: Reloadable, output: int, check_pid: int) -> None:
         self._master = master
-        self._output = os.memfd_create("hola-reload-check")
-        self.check_pid = self._start_check()
+        self._output = output
+        self.check_pid = check_pid  # 0 once it has ended
         self.newest_before: int | None = None  # set when the new workers are started
+        self._before = (master.cfg, master.num_workers)
         self._deadline = time.monotonic() + PATIENCE_SECONDS
         self._is_over = False
 
+    @classmethod
+    def begun(cls, master: Reloadable) -> Self | None:
+        """With its check under way; None if there is no process or descriptor for it, which is told."""
+        output = None
+        try:
+            output = os.memfd_create("hola-reload-check")
+            return cls(master, output, _start_check(master, output))
+        except OSError as error:
+            if output is not None:
+                os.close(output)
+            why = os.strerror(error.errno or 0).lower()
+            _log.error("server_reload_rejected", reason=f"its check could not be started: {why}")
+            return None
+
     def checked(self, status: int) -> None:
         """The check has ended. Called by whoever reaps the master's children."""
+        self.check_pid = 0
         if os.waitstatus_to_exitcode(status) != 0:
             self.reject(os.pread(self._output, 4096, 0).decode("utf-8", "replace").strip()[-1000:])
             return
         self.newest_before = self._master.worker_age
-        self._master.load_anew()
+        try:
+            self._master.load_anew()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the master's modules are not the new ones
+            self.reject(f"a new master could load it, this one cannot: USR2 ({type(error).__name__}: {error})")
+            return
+        self._master.manage_workers()
 
     def step(self) -> bool:
         """Go on if it is time to; True when there is nothing left to do."""
@@ -66,7 +90,13 @@ class Reload:
         if self.newest_before is not None:
             for worker in self.new():
                 self._master.retire(worker, "reloaded")
+            self._master.go_back_to(*self._before)
         self._finish()
+
+    def abandon(self) -> None:
+        """The service stops: no new worker any more."""
+        if not self._is_over:
+            self._finish()
 
     @property
     def is_starting(self) -> bool:
@@ -90,9 +120,11 @@ class Reload:
     def _finish(self) -> None:
         self._is_over = True
         os.close(self._output)
+        if self.check_pid:
+            os.kill(self.check_pid, signal.SIGKILL)
 
-    def _start_check(self) -> int:
-        config = str(self._master.cfg.config)
-        actions = [(os.POSIX_SPAWN_DUP2, self._output, 1), (os.POSIX_SPAWN_DUP2, self._output, 2)]
-        command = [sys.executable, "-m", "hola.server.check", config]
-        return os.posix_spawn(sys.executable, command, dict(self._master.cfg.env_orig), file_actions=actions)
+
+def _start_check(master: Reloadable, output: int) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+    command = [sys.executable, "-m", "hola.server.check", str(master.cfg.config)]
+    return os.posix_spawn(sys.executable, command, dict(master.cfg.env_orig), file_actions=actions)

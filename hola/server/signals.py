@@ -7,18 +7,19 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+# What a master sends, or a person by mistake. The master blocks them while it forks, so that none is lost.
+SENT = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 
 class SignalledWorker(ThreadWorker):
     """TERM is gthread's own way to finish and go."""
 
     def init_signals(self) -> None:
         """HUP and USR2 are the master's; one that hits a worker by mistake must not kill it."""
-        misdirected = (signal.SIGHUP, signal.SIGUSR2)
-        signal.pthread_sigmask(signal.SIG_BLOCK, (*misdirected, signal.SIGUSR1))  # no moment of default action
         super().init_signals()
-        for number in misdirected:
+        for number in (signal.SIGHUP, signal.SIGUSR2):
             signal.signal(number, lambda number, frame: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*misdirected, signal.SIGUSR1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Quick stop. gthread's own takes the pool's lock in a signal handler, and the main loop may hold it."""
