@@ -223,12 +223,17 @@ class Master(Arbiter):
                 self.cfg.child_exit(self, worker)
 
     def manage_workers(self) -> None:
-        """As many workers as wanted: those that go do not count, nor the old ones during a reload."""
+        """As many workers as wanted: those that were told to go do not count, nor the old ones during a reload.
+
+        One that goes by itself does until it is gone, so that its slot is its successor's; but not if it is the last.
+        """
         if time.monotonic() < self._respawn_at:
             return
         is_reloading = self._reload is not None and self._reload.is_starting
         counted = self._reload.new() if self._reload is not None and is_reloading else self.WORKERS.values()
-        staying = [worker for worker in counted if not (worker.retired or worker.row.leaving)]
+        staying = [worker for worker in counted if not worker.retired]
+        if all(worker.row.leaving for worker in staying):
+            staying = []
         for _ in range(self.num_workers - len(staying)):
             if self.spawn_worker() is None:
                 break
