@@ -6,6 +6,7 @@ worker is idle. And the worker that wakes first takes a whole burst of connectio
 
 from __future__ import annotations
 
+import resource
 import time
 
 from hola.scoreboard import READY, Row, Scoreboard
@@ -14,6 +15,16 @@ from hola.scoreboard import READY, Row, Scoreboard
 # keeps all threads just about busy some connections would not be accepted for seconds.
 SATURATED_SECONDS = 0.05
 HESITATE_SECONDS = 0.005  # what a worker with many more connections than another leaves that one to accept first
+REST_SECONDS = 0.1  # when the kernel had no descriptor or no memory for a connection
+RESERVED_DESCRIPTORS = 64  # a worker holds some 25 itself; the others are for what it opens for a moment
+
+
+def most_connections(wanted: int, threads: int) -> int:
+    """So many as wanted, or as the limit on descriptors allows when each thread may open one of its own."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    return max(min(wanted, limit - RESERVED_DESCRIPTORS - threads), 1)
 
 
 class Admission:
@@ -25,6 +36,7 @@ class Admission:
         self._threads = threads
         self._most_connections = most_connections
         self._accept_at = 0.0
+        self._rest_until = 0.0
         self._least, self._least_at = 0, 0.0
 
     @property
@@ -32,10 +44,23 @@ class Admission:
         """True while it leaves others a moment, so it should be asked again soon."""
         return self._accept_at > 0
 
+    @property
+    def is_resting(self) -> bool:
+        """True from `rest` until it was asked again after that."""
+        return self._rest_until > 0
+
+    def rest(self) -> None:
+        """Admit nothing for a moment: the kernel could not give what was admitted."""
+        self._rest_until = time.monotonic() + REST_SECONDS
+
     def admits(self, serving: int, connections: int) -> bool:
         """True if a worker that serves and holds so many should accept another connection."""
         if connections >= self._most_connections:
             return False
+        if self._rest_until:
+            if time.monotonic() < self._rest_until:
+                return False
+            self._rest_until = 0.0
         if serving >= self._threads:
             return self._are_all_saturated()
         if self._row.saturated_since:

@@ -15,14 +15,11 @@ from __future__ import annotations
 import selectors
 import time
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
 from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
-from hola.server.admission import HESITATE_SECONDS, Admission
-from hola.server.answering import AnsweringWorker
+from hola.server.accepting import TICK_SECONDS, AcceptingWorker
 from hola.server.config import WorkerConfig
 from hola.server.connection import LINGER_SECONDS, Connection
 from hola.server.framing import Stage
@@ -33,10 +30,8 @@ from hola.server.watchdog import Watchdog
 from hola.settings import Settings
 from hola.telemetry.handover import queue_seconds
 
-TICK_SECONDS = 0.1
 
-
-class Worker(AnsweringWorker):
+class Worker(AcceptingWorker):
     """One worker process. `join` is called by the hooks before `init_process`.
 
     A connection is in one place at a time: `_waiting` or `_lingering`, the main loop's, or `_serving` or
@@ -62,7 +57,7 @@ class Worker(AnsweringWorker):
         self._lingering: dict[Connection, None] = {}  # for the client to close
         self._serving: set[Connection] = set()  # in the threads of the application
         self._operating: set[Connection] = set()  # in the thread of probes and metrics
-        self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
+        self._prepare_to_accept()
         self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
         self._look_at = 0.0
         self.poller = Poller()
@@ -108,14 +103,6 @@ class Worker(AnsweringWorker):
             self._close(conn)
         return True
 
-    def _patience(self) -> float:
-        if self._admission.is_hesitating:
-            return HESITATE_SECONDS
-        return TICK_SECONDS if self._serving or self._lingering or self._waiting else 1.0
-
-    def _may_accept(self) -> bool:
-        return self.alive and self._admission.admits(len(self._serving), self.nr_conns)
-
     def _leave(self) -> None:
         """Serve what has come, take no more, and go: at the latest when the graceful time is over."""
         if not self.row.leaving and self.nr >= self.max_requests:
@@ -145,37 +132,7 @@ class Worker(AnsweringWorker):
     def _has_work(self) -> bool:
         return bool(self._operating or self._serving - self._watchdog.stuck)
 
-    def _accept_the_rest(self) -> None:
-        """What the kernel has accepted for all workers already, if this one may be the last to look."""
-        if not self.board.pod.draining:
-            return
-        for listener in self.sockets:
-            listener.setblocking(False)
-            while self._accept_one(listener):
-                pass
-
     # connections, in the main loop
-
-    def accept(self, listener: Any) -> None:
-        """One at a time while that spreads few connections; many at a time when there are many, so that none waits."""
-        for _ in range(1 if self.nr_conns < self.cfg.threads else self.cfg.threads):
-            if not (self._accept_one(listener) and self._accepting):
-                return
-
-    def _accept_one(self, listener: Any) -> bool:
-        try:
-            sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return False
-        self._count_connection(1)
-        patience = self.settings.request_head_seconds
-        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
-        conn.on_readable = partial(self._advance, conn)
-        conn.deadline = time.monotonic() + patience
-        self._advance(conn)
-        if self._accepting and not self._may_accept():
-            self.set_accept_enabled(False)
-        return True
 
     def _advance(self, conn: Connection) -> None:
         """Take what a connection has sent; serve its request when that is whole."""
@@ -240,10 +197,6 @@ class Worker(AnsweringWorker):
         self._lingering.pop(conn, None)
         self._count_connection(-1)
         conn.close()
-
-    def _count_connection(self, change: int) -> None:
-        self.nr_conns += change
-        self.row.connections = self.nr_conns
 
     def _time_out(self, conn: Connection) -> None:
         """A client took too long. One that never sent anything is closed, one in the middle is told."""

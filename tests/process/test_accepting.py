@@ -1,0 +1,62 @@
+"""What a worker accepts: never more than it has descriptors for, and a probe whatever the others of the pod do."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.support import Service, eventually
+
+
+@contextmanager
+def asking(service: Service, path: str, number: int = 1) -> Iterator[list[socket.socket]]:
+    """So many connections that have asked for `path`, and nothing if that is empty."""
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(number):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30))
+            if path:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            opened.append(client)
+        yield opened
+
+
+def test_without_descriptors_a_worker_rests_and_goes_on(tmp_path: Path) -> None:
+    """Out of descriptors at accept: what is in service is answered, what comes waits, and that is told once."""
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_REQUEST_HEAD_SECONDS="60") as service:
+        pid = service.ready().workers()[0]["pid"]
+        with asking(service, "/delay/1") as [client]:
+            eventually(lambda: _busy(service) == 1, "the request in service", 5)
+            _leave_descriptors(pid, 8)
+            with asking(service, "", 40):
+                service.wait_for("message_logged", 10, logger="gunicorn.error")
+                assert client.recv(12) == b"HTTP/1.1 200"
+        assert service.get("/livez").status == 200
+        assert len(service.events("message_logged")) == 1, "told once"
+        assert not service.events("worker_exited")
+
+
+def test_connections_are_fewer_than_descriptors(tmp_path: Path) -> None:
+    """A limit on descriptors below the one on connections: the lower one holds, and nothing fails."""
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_REQUEST_HEAD_SECONDS="3") as service:
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (100, 100))  # before the first fork
+        service.ready()
+        with asking(service, "/delay/1") as [client], asking(service, "", 100):
+            assert client.recv(12) == b"HTTP/1.1 200"
+            assert service.get("/livez").status == 200
+        assert not service.events("message_logged")
+        assert not service.events("worker_exited")
+
+
+def _busy(service: Service) -> int:
+    return sum(worker["threads_busy"] for worker in service.workers())
+
+
+def _leave_descriptors(pid: int, number: int) -> None:
+    """Let a process open so many more."""
+    highest = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + number, hard))
