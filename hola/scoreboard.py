@@ -104,6 +104,7 @@ class Row(Record):
     started_at = Word(real=True)
     threads = Word()
     threads_busy = Word()
+    seen_at = Word(real=True)  # monotonic; when its main loop last looked around, at least once a second
     saturated_since = Word(real=True)  # monotonic; since when all threads are busy, 0 if some are not
     leaving = Word()  # why it goes by itself
     in_progress = Word()

@@ -15,6 +15,7 @@ from hola.scoreboard import READY, Row, Scoreboard
 # keeps all threads just about busy some connections would not be accepted for seconds.
 SATURATED_SECONDS = 0.05
 HESITATE_SECONDS = 0.005  # what a worker with many more connections than another leaves that one to accept first
+UNSEEN_SECONDS = 2.0  # a worker that was not seen for so long accepts nothing; an idle one is seen once a second
 REST_SECONDS = 0.1  # when the kernel had no descriptor or no memory for a connection
 RESERVED_DESCRIPTORS = 64  # a worker holds some 25 itself; the others are for what it opens for a moment
 
@@ -70,7 +71,9 @@ class Admission:
     def _are_all_saturated(self) -> bool:
         now = time.monotonic()
         self._row.saturated_since = self._row.saturated_since or now
-        return all(row.saturated_since and now - row.saturated_since >= SATURATED_SECONDS for row in self._ready())
+        return all(
+            row.saturated_since and now - row.saturated_since >= SATURATED_SECONDS for row in self._accepting(now)
+        )
 
     def _is_my_turn(self, connections: int) -> bool:
         """Without a look at the others where none can have so many fewer that it matters."""
@@ -87,8 +90,10 @@ class Admission:
     def _least_of_all(self, now: float) -> int:
         if now >= self._least_at:
             self._least_at = now + HESITATE_SECONDS
-            self._least = min((row.connections for row in self._ready()), default=0)
+            self._least = min((row.connections for row in self._accepting(now)), default=0)
         return self._least
 
-    def _ready(self) -> list[Row]:
-        return [row for _slot, row in self._board.workers if row.state == READY]
+    def _accepting(self, now: float) -> list[Row]:
+        """Those that accept, this one among them; a worker that leaves or stands still does not."""
+        ready = [row for _slot, row in self._board.workers if row.state == READY]
+        return [row for row in ready if now - row.seen_at < UNSEEN_SECONDS]

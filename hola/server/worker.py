@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
+from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, STOPPING, Row, Scoreboard
 from hola.server.accepting import TICK_SECONDS, AcceptingWorker
 from hola.server.config import WorkerConfig
 from hola.server.connection import LINGER_SECONDS, Connection
@@ -94,6 +94,7 @@ class Worker(AcceptingWorker):
         if now < self._look_at:
             return False
         self._look_at = now + TICK_SECONDS
+        self.row.seen_at = now
         self.notify()
         self.row.threads_busy = len(self._serving)
         self._watchdog.look()
@@ -105,6 +106,7 @@ class Worker(AcceptingWorker):
 
     def _leave(self) -> None:
         """Serve what has come, take no more, and go: at the latest when the graceful time is over."""
+        self.row.state = STOPPING  # or the others would leave to this one what it does not accept
         if not self.row.leaving and self.nr >= self.max_requests:
             self.row.leaving = LEAVING_RECYCLED
         self.set_accept_enabled(False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +43,7 @@ def test_without_descriptors_a_worker_rests_and_goes_on(tmp_path: Path) -> None:
 
 def test_connections_are_fewer_than_descriptors(tmp_path: Path) -> None:
     """A limit on descriptors below the one on connections: the lower one holds, and nothing fails."""
-    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_REQUEST_HEAD_SECONDS="3") as service:
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_REQUEST_HEAD_SECONDS="1") as service:
         resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (100, 100))  # before the first fork
         service.ready()
         with asking(service, "/delay/1") as [client], asking(service, "", 100):
@@ -51,8 +53,35 @@ def test_connections_are_fewer_than_descriptors(tmp_path: Path) -> None:
         assert not service.events("worker_exited")
 
 
+def test_a_probe_is_answered_beside_a_worker_that_leaves(tmp_path: Path) -> None:
+    """Row E2: after a reload the old worker finishes a long request, and the new one has no thread free."""
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_THREADS="1", HOLA_GRACEFUL_SECONDS="60") as service:
+        service.ready()
+        with asking(service, "/delay/40"), ExitStack() as after:
+            eventually(lambda: _busy(service) == 1, "the request in service", 5)
+            service.process.send_signal(signal.SIGHUP)
+            eventually(lambda: _states(service) == ["draining", "ready"], "a new worker beside the old one", 20)
+            after.enter_context(asking(service, "/delay/40"))
+            assert [service.get_within(10, "/livez").status for _ in range(4)] == [200] * 4
+            assert _busy(service) == 2, "all the time both were full"
+
+
+def test_a_probe_is_answered_beside_a_worker_that_stands_still(tmp_path: Path) -> None:
+    """Row E2: before the master's timeout ends the one, the other one has no thread free."""
+    with Service(tmp_path, WEB_CONCURRENCY="2", HOLA_THREADS="1") as service:
+        pid = service.ready().workers()[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        with asking(service, "/delay/40"):
+            assert [service.get_within(10, "/livez").status for _ in range(4)] == [200] * 4
+            os.kill(pid, signal.SIGCONT)
+
+
 def _busy(service: Service) -> int:
     return sum(worker["threads_busy"] for worker in service.workers())
+
+
+def _states(service: Service) -> list[str]:
+    return sorted(worker["state"] for worker in service.workers())
 
 
 def _leave_descriptors(pid: int, number: int) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import resource
+import time
 
 import pytest
 
-from hola.scoreboard import READY, Scoreboard
+from hola.scoreboard import BOOTING, READY, STOPPING, Scoreboard
 from hola.server import admission as module
-from hola.server.admission import RESERVED_DESCRIPTORS, Admission, most_connections
+from hola.server.admission import RESERVED_DESCRIPTORS, SATURATED_SECONDS, UNSEEN_SECONDS, Admission, most_connections
 
 THREADS, MOST = 2, 100
 
 
 @pytest.fixture
 def admission(board: Scoreboard) -> Admission:
-    """Of the worker in slot 0, with another one in slot 1."""
+    """Of the worker in slot 0 with many connections, beside one in slot 1 with none."""
+    board.rows[0].connections = MOST - 1
     for row in (board.rows[0], board.rows[1]):
-        row.state = READY
+        row.state, row.seen_at = READY, time.monotonic()
     return Admission(board, board.rows[0], THREADS, MOST)
 
 
@@ -45,3 +47,36 @@ def test_it_admits_nothing_while_it_rests(admission: Admission, monkeypatch: pyt
     admission.rest()
     assert admission.admits(0, 0)
     assert not admission.is_resting
+
+
+def test_a_full_worker_leaves_it_to_one_with_free_threads(admission: Admission, board: Scoreboard) -> None:
+    _saturate(admission, board)
+    assert not admission.admits(THREADS, THREADS)
+    board.rows[1].saturated_since = time.monotonic() - SATURATED_SECONDS
+    assert admission.admits(THREADS, THREADS), "when all are full, accepting takes work from nobody"
+
+
+@pytest.mark.parametrize("state", [BOOTING, STOPPING])
+def test_it_leaves_nothing_to_one_that_does_not_accept(admission: Admission, board: Scoreboard, state: int) -> None:
+    _saturate(admission, board)
+    board.rows[1].state = state
+    assert admission.admits(THREADS, THREADS)
+    assert admission.admits(0, MOST - 1), "nor does it hesitate for one with fewer connections"
+
+
+def test_it_leaves_nothing_to_one_that_stands_still(admission: Admission, board: Scoreboard) -> None:
+    _saturate(admission, board)
+    board.rows[1].seen_at -= UNSEEN_SECONDS
+    assert admission.admits(THREADS, THREADS)
+    assert admission.admits(0, MOST - 1), "nor does it hesitate for one with fewer connections"
+
+
+def test_it_hesitates_for_one_with_far_fewer_connections(admission: Admission) -> None:
+    assert not admission.admits(0, MOST - 1)
+    assert admission.is_hesitating
+
+
+def _saturate(admission: Admission, board: Scoreboard) -> None:
+    """All threads of the worker are busy, and have been for a while."""
+    admission.admits(THREADS, THREADS)
+    board.rows[0].saturated_since -= SATURATED_SECONDS
