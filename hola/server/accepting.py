@@ -39,14 +39,17 @@ class AcceptingWorker(AnsweringWorker):
             if not (self._accept_one(listener) and self._accepting):
                 return
 
-    def _accept_the_rest(self) -> None:
-        """What the kernel has accepted for all workers already, if this one may be the last to look."""
-        if not self.board.pod.draining:
-            return
+    def _stop_listening(self) -> None:
+        """Leave new connections to whoever listens still; when nobody does, the kernel refuses them at once.
+
+        What it has accepted for all workers already is taken first, if this one may be the last to look.
+        """
         for listener in self.sockets:
             listener.setblocking(False)
-            while self.nr_conns < self.worker_connections and self._accept_one(listener):
-                pass
+            while self.board.pod.draining and self.nr_conns < self.worker_connections:
+                if not self._accept_one(listener):
+                    break
+            listener.close()
 
     def _accept_one(self, listener: Any) -> bool:
         try:

@@ -112,7 +112,7 @@ class Worker(AcceptingWorker):
         self.set_accept_enabled(False)
         if self._watchdog.stuck:
             self._rescue_queued()
-        self._accept_the_rest()
+        self._stop_listening()
         until = time.monotonic() + self.settings.graceful_seconds
         while (self._has_work() or self._waiting) and (now := time.monotonic()) < until:
             for conn in tuple(self._waiting):
@@ -120,8 +120,6 @@ class Worker(AcceptingWorker):
             self.wait_for_and_dispatch_events(TICK_SECONDS)
             self._look_around()
         self._pool.close()
-        for listener in self.sockets:
-            listener.close()
 
     def _rescue_queued(self) -> None:
         """Give what waits behind hung threads to new ones."""
