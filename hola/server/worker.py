@@ -145,9 +145,18 @@ class Worker(AcceptingWorker):
         elif conn.stage is Stage.COMPLETE:
             self._dispatch(conn)
         else:
-            if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
-                conn.deadline = time.monotonic() + self.settings.request_head_seconds
+            self._give_time(conn, before)
             self._wait(conn)
+
+    def _give_time(self, conn: Connection, before: Stage) -> None:
+        """For a head once, for a body again with each part that comes, but not without end."""
+        now = time.monotonic()
+        if conn.stage is Stage.BODY:
+            if before is not Stage.BODY:
+                conn.body_until = now + self.settings.request_seconds
+            conn.deadline = min(now + self.settings.request_head_seconds, conn.body_until)
+        elif conn.stage is Stage.HEAD and before is Stage.IDLE and not conn.is_first:
+            conn.deadline = now + self.settings.request_head_seconds
 
     def _wait(self, conn: Connection) -> None:
         self._waiting[conn] = None
@@ -169,7 +178,9 @@ class Worker(AcceptingWorker):
         """A thread is done with a connection that it could not give back to the poller itself."""
         self._release(conn)
         patience = self.cfg.keepalive if conn.stage is Stage.IDLE else self.settings.request_head_seconds
-        conn.deadline = time.monotonic() + (patience if self.alive else LINGER_SECONDS)
+        now = time.monotonic()
+        conn.deadline = now + (patience if self.alive else LINGER_SECONDS)
+        conn.body_until = now + self.settings.request_seconds  # of its next body, if that has begun to come
         if not is_kept:
             self._linger(conn)
         elif conn.stage is Stage.COMPLETE:

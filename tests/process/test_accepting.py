@@ -76,6 +76,21 @@ def test_a_probe_is_answered_beside_a_worker_that_stands_still(tmp_path: Path) -
             os.kill(pid, signal.SIGCONT)
 
 
+def test_idle_kept_connections_leave_room_for_others(tmp_path: Path) -> None:
+    """Rows B5, E2: near its most connections a worker keeps none alive that it need not."""
+    with Service(
+        tmp_path, WEB_CONCURRENCY="1", HOLA_THREADS="2", GUNICORN_CMD_ARGS="--worker-connections 12"
+    ) as service:
+        service.ready()
+        with asking(service, "/version", 12) as kept:
+            answers = [client.recv(4096).lower() for client in kept]
+            assert [service.get_within(10, "/livez").status for _ in range(4)] == [200] * 4
+            closed = sum(b"connection: close" in answer for answer in answers)
+            assert closed >= 2, "at most so many are kept as leave a connection for each thread"
+        with asking(service, "/version") as [client]:
+            assert b"connection: keep-alive" in client.recv(4096).lower(), "and then again"
+
+
 def _busy(service: Service) -> int:
     return sum(worker["threads_busy"] for worker in service.workers())
 
