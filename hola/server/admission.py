@@ -29,7 +29,7 @@ def most_connections(wanted: int, threads: int) -> int:
 
 
 class Admission:
-    """One a worker, asked in its main loop at every event; tells the other workers when all threads are busy."""
+    """One a worker, asked in its main loop at every event; tells the other workers when it can take no more."""
 
     def __init__(self, board: Scoreboard, row: Row, threads: int, most_connections: int) -> None:
         self._board = board
@@ -56,17 +56,20 @@ class Admission:
 
     def admits(self, serving: int, connections: int) -> bool:
         """True if a worker that serves and holds so many should accept another connection."""
-        if connections >= self._most_connections:
+        if connections >= self._most_connections or (self._rest_until and not self._is_rested()):
+            self._row.saturated_since = self._row.saturated_since or time.monotonic()
             return False
-        if self._rest_until:
-            if time.monotonic() < self._rest_until:
-                return False
-            self._rest_until = 0.0
         if serving >= self._threads:
             return self._are_all_saturated()
         if self._row.saturated_since:
             self._row.saturated_since = 0.0
         return self._is_my_turn(connections)
+
+    def _is_rested(self) -> bool:
+        if time.monotonic() < self._rest_until:
+            return False
+        self._rest_until = 0.0
+        return True
 
     def _are_all_saturated(self) -> bool:
         now = time.monotonic()

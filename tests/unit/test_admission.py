@@ -10,6 +10,7 @@ import pytest
 from hola.scoreboard import BOOTING, READY, STOPPING, Scoreboard
 from hola.server import admission as module
 from hola.server.admission import RESERVED_DESCRIPTORS, SATURATED_SECONDS, UNSEEN_SECONDS, Admission, most_connections
+from tests.support import eventually
 
 THREADS, MOST = 2, 100
 
@@ -69,6 +70,18 @@ def test_it_leaves_nothing_to_one_that_stands_still(admission: Admission, board:
     board.rows[1].seen_at -= UNSEEN_SECONDS
     assert admission.admits(THREADS, THREADS)
     assert admission.admits(0, MOST - 1), "nor does it hesitate for one with fewer connections"
+
+
+@pytest.mark.parametrize("is_resting", [False, True])
+def test_one_that_takes_no_more_says_so_and_no_longer_than_that(
+    admission: Admission, board: Scoreboard, is_resting: bool
+) -> None:
+    if is_resting:
+        admission.rest()
+    assert not admission.admits(0, 0 if is_resting else MOST)
+    assert board.rows[0].saturated_since, "or another one with no thread free would wait for it"
+    eventually(lambda: admission.admits(0, 0), "its next connection", 5)
+    assert not board.rows[0].saturated_since
 
 
 def test_it_hesitates_for_one_with_far_fewer_connections(admission: Admission) -> None:
