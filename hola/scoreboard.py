@@ -104,7 +104,8 @@ class Row(Record):
     started_at = Word(real=True)
     threads = Word()
     threads_busy = Word()
-    saturated_since = Word(real=True)  # monotonic; since when all threads are busy, 0 if some are not
+    seen_at = Word(real=True)  # monotonic; when its main loop last looked around, at least once a second
+    saturated_since = Word(real=True)  # monotonic; since when it can take no more, 0 if it can
     leaving = Word()  # why it goes by itself
     in_progress = Word()
     connections = Word()

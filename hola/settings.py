@@ -69,7 +69,9 @@ class Settings(BaseModel):
         "a client must finish its request head in this time, and go on sending its body",
     )
     request_seconds: Positive = _env(
-        "HOLA_REQUEST_SECONDS", 30.0, "a handler that runs longer is reported with its stack, and its worker replaced"
+        "HOLA_REQUEST_SECONDS",
+        30.0,
+        "a handler that runs longer is reported with its stack, and its worker replaced; a body must come in this time",
     )
     max_body_bytes: int = _env("HOLA_MAX_BODY_BYTES", 1_048_576, "larger: 413", ge=0)
     log_format: Literal["json", "console"] = _env(

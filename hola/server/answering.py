@@ -24,7 +24,7 @@ class AnsweringWorker(SignalledWorker):
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
         self._count_request()
-        if not self.alive or not self.cfg.keepalive:
+        if not self.alive or not self.cfg.keepalive or self.nr_conns > self.max_keepalived:
             response.force_close()
         try:
             self._answer(response, environ)

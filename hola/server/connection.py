@@ -36,6 +36,7 @@ class Connection(TConn):
         self.received = bytearray()
         self.stage = Stage.IDLE
         self.deadline = 0.0
+        self.body_until = 0.0
         self.queued_at = 0.0
         self.is_first = True
         self._lingered = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from contextlib import suppress
 
 from hola.scoreboard import Row
 from hola.telemetry.logs import LOGS
@@ -29,6 +30,7 @@ class Usage:
         LOGS.writer.tell_losses()
         row, usage = self._row, resource.getrusage(resource.RUSAGE_SELF)
         row.cpu_seconds = self._cpu_before + usage.ru_utime + usage.ru_stime
-        with open("/proc/self/statm", "rb") as statm:
-            row.resident_bytes = int(statm.read().split()[1]) * resource.getpagesize()
-        row.open_fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half as costly
+        with suppress(OSError):  # no descriptor is left to look with: the figures of a second ago stay
+            with open("/proc/self/statm", "rb") as statm:
+                row.resident_bytes = int(statm.read().split()[1]) * resource.getpagesize()
+            row.open_fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half as costly

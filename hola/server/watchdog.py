@@ -41,9 +41,13 @@ class Watchdog:
     def look(self) -> None:
         """Find what hangs, and tell of it once."""
         now = time.monotonic()
-        for work, (thread, started) in tuple(self._running.items()):
+        for work, begun in tuple(self._running.items()):
+            thread, started = begun
             if now - started > self._limit_seconds and work not in self.stuck:
                 self.stuck.add(work)
+                if self._running.get(work) is not begun:  # it ended before it was added, and would stay
+                    self.stuck.discard(work)
+                    continue
                 _log.error("worker_stuck", seconds=round(now - started, 3), stack=_stack(thread), stuck=len(self.stuck))
 
     def wants_replacement(self) -> bool:

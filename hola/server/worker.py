@@ -15,14 +15,11 @@ from __future__ import annotations
 import selectors
 import time
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
-from hola.server.admission import HESITATE_SECONDS, Admission
-from hola.server.answering import AnsweringWorker
+from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, STOPPING, Row, Scoreboard
+from hola.server.accepting import TICK_SECONDS, AcceptingWorker
 from hola.server.config import WorkerConfig
 from hola.server.connection import LINGER_SECONDS, Connection
 from hola.server.framing import Stage
@@ -33,10 +30,8 @@ from hola.server.watchdog import Watchdog
 from hola.settings import Settings
 from hola.telemetry.handover import queue_seconds
 
-TICK_SECONDS = 0.1
 
-
-class Worker(AnsweringWorker):
+class Worker(AcceptingWorker):
     """One worker process. `join` is called by the hooks before `init_process`.
 
     A connection is in one place at a time: `_waiting` or `_lingering`, the main loop's, or `_serving` or
@@ -62,7 +57,7 @@ class Worker(AnsweringWorker):
         self._lingering: dict[Connection, None] = {}  # for the client to close
         self._serving: set[Connection] = set()  # in the threads of the application
         self._operating: set[Connection] = set()  # in the thread of probes and metrics
-        self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
+        self._prepare_to_accept()
         self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
         self._look_at = 0.0
         self.poller = Poller()
@@ -99,6 +94,7 @@ class Worker(AnsweringWorker):
         if now < self._look_at:
             return False
         self._look_at = now + TICK_SECONDS
+        self.row.seen_at = now
         self.notify()
         self.row.threads_busy = len(self._serving)
         self._watchdog.look()
@@ -108,22 +104,15 @@ class Worker(AnsweringWorker):
             self._close(conn)
         return True
 
-    def _patience(self) -> float:
-        if self._admission.is_hesitating:
-            return HESITATE_SECONDS
-        return TICK_SECONDS if self._serving or self._lingering or self._waiting else 1.0
-
-    def _may_accept(self) -> bool:
-        return self.alive and self._admission.admits(len(self._serving), self.nr_conns)
-
     def _leave(self) -> None:
         """Serve what has come, take no more, and go: at the latest when the graceful time is over."""
+        self.row.state = STOPPING  # or the others would leave to this one what it does not accept
         if not self.row.leaving and self.nr >= self.max_requests:
             self.row.leaving = LEAVING_RECYCLED
         self.set_accept_enabled(False)
         if self._watchdog.stuck:
             self._rescue_queued()
-        self._accept_the_rest()
+        self._stop_listening()
         until = time.monotonic() + self.settings.graceful_seconds
         while (self._has_work() or self._waiting) and (now := time.monotonic()) < until:
             for conn in tuple(self._waiting):
@@ -131,8 +120,6 @@ class Worker(AnsweringWorker):
             self.wait_for_and_dispatch_events(TICK_SECONDS)
             self._look_around()
         self._pool.close()
-        for listener in self.sockets:
-            listener.close()
 
     def _rescue_queued(self) -> None:
         """Give what waits behind hung threads to new ones."""
@@ -145,37 +132,7 @@ class Worker(AnsweringWorker):
     def _has_work(self) -> bool:
         return bool(self._operating or self._serving - self._watchdog.stuck)
 
-    def _accept_the_rest(self) -> None:
-        """What the kernel has accepted for all workers already, if this one may be the last to look."""
-        if not self.board.pod.draining:
-            return
-        for listener in self.sockets:
-            listener.setblocking(False)
-            while self._accept_one(listener):
-                pass
-
     # connections, in the main loop
-
-    def accept(self, listener: Any) -> None:
-        """One at a time while that spreads few connections; many at a time when there are many, so that none waits."""
-        for _ in range(1 if self.nr_conns < self.cfg.threads else self.cfg.threads):
-            if not (self._accept_one(listener) and self._accepting):
-                return
-
-    def _accept_one(self, listener: Any) -> bool:
-        try:
-            sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return False
-        self._count_connection(1)
-        patience = self.settings.request_head_seconds
-        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
-        conn.on_readable = partial(self._advance, conn)
-        conn.deadline = time.monotonic() + patience
-        self._advance(conn)
-        if self._accepting and not self._may_accept():
-            self.set_accept_enabled(False)
-        return True
 
     def _advance(self, conn: Connection) -> None:
         """Take what a connection has sent; serve its request when that is whole."""
@@ -188,9 +145,18 @@ class Worker(AnsweringWorker):
         elif conn.stage is Stage.COMPLETE:
             self._dispatch(conn)
         else:
-            if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
-                conn.deadline = time.monotonic() + self.settings.request_head_seconds
+            self._give_time(conn, before)
             self._wait(conn)
+
+    def _give_time(self, conn: Connection, before: Stage) -> None:
+        """For a head once, for a body again with each part that comes, but not without end."""
+        now = time.monotonic()
+        if conn.stage is Stage.BODY:
+            if before is not Stage.BODY:
+                conn.body_until = now + self.settings.request_seconds
+            conn.deadline = min(now + self.settings.request_head_seconds, conn.body_until)
+        elif conn.stage is Stage.HEAD and before is Stage.IDLE and not conn.is_first:
+            conn.deadline = now + self.settings.request_head_seconds
 
     def _wait(self, conn: Connection) -> None:
         self._waiting[conn] = None
@@ -212,7 +178,9 @@ class Worker(AnsweringWorker):
         """A thread is done with a connection that it could not give back to the poller itself."""
         self._release(conn)
         patience = self.cfg.keepalive if conn.stage is Stage.IDLE else self.settings.request_head_seconds
-        conn.deadline = time.monotonic() + (patience if self.alive else LINGER_SECONDS)
+        now = time.monotonic()
+        conn.deadline = now + (patience if self.alive else LINGER_SECONDS)
+        conn.body_until = now + self.settings.request_seconds  # of its next body, if that has begun to come
         if not is_kept:
             self._linger(conn)
         elif conn.stage is Stage.COMPLETE:
@@ -240,10 +208,6 @@ class Worker(AnsweringWorker):
         self._lingering.pop(conn, None)
         self._count_connection(-1)
         conn.close()
-
-    def _count_connection(self, change: int) -> None:
-        self.nr_conns += change
-        self.row.connections = self.nr_conns
 
     def _time_out(self, conn: Connection) -> None:
         """A client took too long. One that never sent anything is closed, one in the middle is told."""

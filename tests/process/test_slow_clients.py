@@ -100,6 +100,24 @@ def test_a_slow_request_does_not_hold_up_fast_ones(tmp_path: Path) -> None:
             assert taken[-1] < 0.5
 
 
+@pytest.mark.parametrize("first", ["", "before it", "in one packet with it"])
+def test_a_body_that_never_ends_is_given_up(tmp_path: Path, first: str) -> None:
+    """Row B6: each byte comes in time, the whole does not; alone, and after another request of its connection."""
+    whole = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Service(tmp_path, HOLA_REQUEST_HEAD_SECONDS="60", HOLA_REQUEST_SECONDS="2") as service:
+        service.ready()
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
+            if first == "before it":
+                client.sendall(whole)
+                assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+            client.sendall(whole + HALF_BODY if first == "in one packet with it" else HALF_BODY)
+            if first == "in one packet with it":
+                assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+            started = time.monotonic()
+            assert eventually(lambda: _dripped(client), "given up", 10).startswith(b"HTTP/1.1 408 ")
+            assert time.monotonic() - started > 1, "not before its time"
+
+
 def test_slow_bytes_of_a_whole_request_are_served(patient: Service) -> None:
     """Being slow is no fault while it goes on: byte by byte, within the time of a head."""
     with socket.create_connection(("127.0.0.1", patient.port), timeout=10) as client:
@@ -165,6 +183,16 @@ def test_a_forwarding_header_is_no_client(service: Service) -> None:
         assert client.recv(12) == b"HTTP/1.1 200"
     line = service.wait_for("request_finished", user_agent="claimer")
     assert (line["client"], line["path"]) == ("127.0.0.1", "/version")
+
+
+def _dripped(client: socket.socket) -> bytes:
+    """Send a byte more; the answer, if there is one by now."""
+    client.settimeout(0.1)
+    try:
+        client.send(b"x")
+        return client.recv(4096)
+    except TimeoutError:
+        return b""
 
 
 def _told(service: Service) -> list[dict[str, object]]:

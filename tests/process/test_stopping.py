@@ -68,6 +68,22 @@ def test_a_request_in_flight_is_finished(tmp_path: Path) -> None:
     assert (account["drained"], account["aborted"]) == (in_flight, 0)
 
 
+def test_after_the_drain_a_client_is_refused_at_once(tmp_path: Path) -> None:
+    """Row B3: while a request in flight is finished, nobody else waits for an answer that will not come."""
+    with Service(tmp_path, HOLA_DRAIN_SECONDS="0.2") as service:
+        service.ready()
+        answers: list[Answer] = []
+        client = threading.Thread(target=lambda: answers.append(service.get("/delay/8")))
+        client.start()
+        eventually(lambda: service.metrics()["http_requests_in_progress"] == 2, "the request in flight", 5)
+        service.process.terminate()
+        eventually(lambda: _refuses(service), "no connection any more", 10)
+        assert not answers, "and that one goes on"
+        client.join(15)
+        assert service.process.wait(10) == 0
+    assert [answer.status for answer in answers] == [200]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_int_and_quit_are_quick(own_service: Service, number: signal.Signals) -> None:
     own_service.process.send_signal(number)
@@ -88,6 +104,16 @@ def _endpoint(collector: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.getsockname()[1]}"
     else:
         yield f"http://127.0.0.1:{free_port()}" if collector == "refusing" else ""
+
+
+def _refuses(service: Service) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", service.port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # of the moment of the close itself
+        return False
+    return False
 
 
 def _answers(service: Service, path: str, status: int) -> list[Answer]:

@@ -1,0 +1,81 @@
+"""What a worker takes of the connections that come: what `Admission` allows, and the rest when it leaves."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from hola.server.admission import HESITATE_SECONDS, Admission, most_connections
+from hola.server.answering import AnsweringWorker
+from hola.server.connection import Connection
+
+TICK_SECONDS = 0.1
+TELL_SECONDS = 60.0  # a worker that cannot accept says so once in this time
+
+
+class AcceptingWorker(AnsweringWorker):
+    """Everything here runs in the main loop. Where a connection goes from here is `_advance`'s to say."""
+
+    def _prepare_to_accept(self) -> None:
+        self.worker_connections = most_connections(self.cfg.worker_connections, self.cfg.threads)
+        self.max_keepalived = self.worker_connections - self.cfg.threads
+        self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
+        self._tell_at = 0.0
+
+    def _patience(self) -> float:
+        """How long the main loop may wait for the next event."""
+        if self._admission.is_hesitating:
+            return HESITATE_SECONDS
+        is_soon = self._serving or self._lingering or self._waiting or self._admission.is_resting
+        return TICK_SECONDS if is_soon else 1.0
+
+    def _may_accept(self) -> bool:
+        return self.alive and self._admission.admits(len(self._serving), self.nr_conns)
+
+    def accept(self, listener: Any) -> None:
+        """One at a time while that spreads few connections; many at a time when there are many, so that none waits."""
+        for _ in range(1 if self.nr_conns < self.cfg.threads else self.cfg.threads):
+            if not (self._accept_one(listener) and self._accepting):
+                return
+
+    def _stop_listening(self) -> None:
+        """Leave new connections to whoever listens still; when nobody does, the kernel refuses them at once.
+
+        What it has accepted for all workers already is taken first, if this one may be the last to look.
+        """
+        for listener in self.sockets:
+            listener.setblocking(False)
+            while self.board.pod.draining and self.nr_conns < self.worker_connections:
+                if not self._accept_one(listener):
+                    break
+            listener.close()
+
+    def _accept_one(self, listener: Any) -> bool:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:  # no descriptor or memory left, or what the network did to a connection: accept(2)
+            self._rest(error)
+            return False
+        self._count_connection(1)
+        patience = self.settings.request_head_seconds
+        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
+        conn.on_readable = partial(self._advance, conn)
+        conn.deadline = time.monotonic() + patience
+        self._advance(conn)
+        if self._accepting and not self._may_accept():
+            self.set_accept_enabled(False)
+        return True
+
+    def _rest(self, error: OSError) -> None:
+        """Accept nothing for a moment, since the listener stays readable meanwhile; serve what is here."""
+        self._admission.rest()
+        if (now := time.monotonic()) >= self._tell_at:
+            self._tell_at = now + TELL_SECONDS
+            self.log.error("cannot accept connections: %s", error)
+
+    def _count_connection(self, change: int) -> None:
+        self.nr_conns += change
+        self.row.connections = self.nr_conns
