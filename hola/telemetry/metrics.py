@@ -9,6 +9,7 @@ time, so a dead worker leaves none behind. Fork: make `Metrics` in the worker, a
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -99,9 +100,10 @@ class Metrics:
 
 
 class Exposition:
-    """All processes' numbers as text, whichever worker is asked."""
+    """All processes' numbers as text, whichever worker is asked. Thread-safe: one scrape at a time."""
 
     def __init__(self, directory: Path, gauges: Iterable[Collector], board: Scoreboard, row: Row) -> None:
+        self._lock = threading.Lock()  # HEAD /metrics, for one, is answered beside GET, by another thread
         self._registry = CollectorRegistry()
         count_error = partial(row.add, "metrics_errors")
         self._registry.register(SlotFiles(directory, count_error, lambda slot: board.rows[slot].state != FREE))
@@ -111,7 +113,8 @@ class Exposition:
     def render(self, accept: str) -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when `accept` asks for it."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        with self._lock:
+            return encode(self._registry), content_type
 
 
 class BoardCollector(Collector):
