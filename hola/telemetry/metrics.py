@@ -152,7 +152,7 @@ class BoardCollector(Collector):
             "http_requests_in_progress", "Requests being answered now.", value=sum(r.in_progress for r in rows)
         )
         exits = CounterMetricFamily("hola_worker_exits_total", "Worker processes that ended.", labels=("reason",))
-        for reason, number in self._board.pod.counts("exits", EXIT_REASONS).items():
+        for reason, number in self._board.pod_totals("exits", EXIT_REASONS).items():
             exits.add_metric((reason,), number)
         yield exits
         slow = CounterMetricFamily("hola_slow_clients_total", "Clients given up on while they sent.", labels=("kind",))
@@ -181,17 +181,17 @@ class BoardCollector(Collector):
         cpu = CounterMetricFamily(
             "hola_worker_cpu_seconds_total", "CPU time, over all workers of the slot.", labels=("slot",)
         )
-        for slot, row in enumerate(self._board.rows[:-1]):
-            if row.cpu_seconds:
-                cpu.add_metric((str(slot),), row.cpu_seconds)
+        for slot, seconds in enumerate(self._board.cpu_seconds()):
+            if seconds:
+                cpu.add_metric((str(slot),), seconds)
         yield cpu
 
     def _config(self) -> Iterator[Metric]:
         pod, now = self._board.pod, time.time()
         revision, origin = self._revision()
         results = CounterMetricFamily("hola_config_reloads_total", "Changes of content seen.", labels=("result",))
-        for result, number in (("applied", pod.applied), ("rejected", pod.rejections), ("error", pod.errors)):
-            results.add_metric((result,), number)
+        for result, field in (("applied", "applied"), ("rejected", "rejections"), ("error", "errors")):
+            results.add_metric((result,), self._board.pod_totals(field, (field,))[field])
         yield results
         info = GaugeMetricFamily("hola_config_info", "The document in force.", labels=("revision", "origin"))
         if pod.generation:

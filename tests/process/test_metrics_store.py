@@ -127,6 +127,35 @@ def _ready_pids(service: Service) -> list[int]:
     return [worker["pid"] for worker in service.workers() if worker["state"] == "ready"]
 
 
+def test_no_counter_falls_while_masters_follow_each_other(tmp_path: Path) -> None:
+    """Row A8: USR2 and TERM to the old, twice, under scrapes of all workers: no counter of any kind falls or flips."""
+    with Service(tmp_path) as service:
+        service.ready().get_many(40, 8)
+        os.kill(_ready_pids(service)[0], signal.SIGKILL)
+        eventually(lambda: told(service, "worker_exited") == 1, "the death told", 20)
+        scraper, pid = Scraper(service), service.process.pid
+        with scraper.all_the_while():
+            for number in (1, 2):
+                os.kill(pid, signal.SIGUSR2)
+                eventually(lambda: told(service, "server_ready") == 1 + number, "the next master", 60)  # noqa: B023
+                _scrape_more(scraper)
+                os.kill(pid, signal.SIGTERM)
+                eventually(lambda: told(service, "server_stopped") == number, "the end of the old", 60)  # noqa: B023
+                _scrape_more(scraper)
+                pid = service.events("server_ready")[-1]["pid"]
+        figures = service.metrics()
+        os.kill(pid, signal.SIGQUIT)
+        eventually(lambda: told(service, "server_stopped") == 3, "the last one's end", 20)
+    assert scraper.faults == []
+    assert figures['hola_worker_exits_total{reason="killed"}'] == 1
+    assert figures['hola_config_reloads_total{result="applied"}'] == 3, "one a master"
+
+
+def _scrape_more(scraper: Scraper) -> None:
+    enough = len(scraper.seconds) + 20
+    eventually(lambda: len(scraper.seconds) > enough, "scrapes", 30)
+
+
 def test_files_that_come_torn_and_go_cost_no_scrape(tmp_path: Path) -> None:
     """Rows A3, A6: files of another making appear empty, torn and whole, and vanish, while it is scraped."""
     files = tmp_path / "metrics"
