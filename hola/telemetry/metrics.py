@@ -112,7 +112,10 @@ class Exposition:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when `accept` asks for it."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, content_type = choose_encoder("")
         with self._lock:
             return encode(self._registry), content_type
 
