@@ -7,6 +7,7 @@ gone, and parses every name at every scrape. A scrape costs one read of each fil
 from __future__ import annotations
 
 import json
+import math
 import struct
 import time
 from collections import defaultdict
@@ -175,9 +176,11 @@ class _Run:
     buckets: list[tuple[float, float, Series]] = field(default_factory=list)
 
     def samples(self, metric: str, labels: dict[str, str], exemplars: dict[Series, Exemplar]) -> Iterable[Sample]:
-        """Files hold each bucket's own count; what is shown is cumulated."""
-        total = 0.0
-        for bound, value, series in sorted(self.buckets):
+        """Files hold each bucket's own count; what is shown is cumulated. Nothing while not all have room."""
+        total, buckets = 0.0, sorted(self.buckets)
+        if not buckets or buckets[-1][0] != math.inf:
+            return
+        for bound, value, series in buckets:
             total += value
             bucket = {**labels, "le": floatToGoString(bound)}
             yield Sample(f"{metric}_bucket", bucket, total, None, exemplars.get(series))

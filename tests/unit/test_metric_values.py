@@ -109,6 +109,22 @@ def test_a_full_file_keeps_counting_what_it_has_and_shows_the_rest_later(
     assert found["http_request_duration_seconds_count GET /399/a-rather-long-route-to-fill-the-file"] == 1
 
 
+def test_a_histogram_that_has_room_in_part_is_not_shown_until_it_has_all(
+    tmp_path: Path, board: Scoreboard, fullness: Fullness
+) -> None:
+    metrics = Metrics(tmp_path, 3, board.rows[3])
+    fullness.is_full = True
+    number = 0
+    while not board.rows[3].metrics_homeless:
+        metrics.observe("GET", f"/{number}", 200, 0.002, None)
+        number += 1
+    last = f"http_request_duration_seconds_bucket GET /{number - 1}"
+    assert not any(name.startswith(last) for name in read(tmp_path, board))
+    fullness.is_full = False
+    metrics.settle()
+    assert read(tmp_path, board)[f"{last} +Inf"] == 1
+
+
 def test_a_live_gauge_of_an_application_goes_with_its_worker(tmp_path: Path, board: Scoreboard) -> None:
     Metrics(tmp_path, 3, board.rows[3])
     registry, board.rows[3].state = CollectorRegistry(), READY
