@@ -218,6 +218,9 @@ def _take_slot(service: _Service, slot: int) -> None:
     row = service.board.rows[slot]
     row.pid, row.state, row.started_at = os.getpid(), BOOTING, time.time()
     LOGS.rebind(slot, row)
+    from hola.telemetry.metric_values import count_in  # noqa: PLC0415 - a worker's code, that a reload takes on
+
+    count_in(service.metrics_dir.path, slot, row)  # before the application's modules are loaded, which may make metrics
 
 
 def _clear(row: Any) -> None:

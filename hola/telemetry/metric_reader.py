@@ -28,7 +28,7 @@ from hola.telemetry.metric_values import EXEMPLAR, EXEMPLAR_LABEL
 
 _Labels = tuple[tuple[str, str], ...]
 
-KINDS = ("counter", "histogram")
+KINDS = ("counter", "summary", "histogram")
 _REAL = struct.Struct("d")
 RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
 
@@ -156,7 +156,7 @@ def _families(
     for series, value in totals.items():
         if series.metric not in families:
             families[series.metric] = Metric(series.metric, helps[series.metric], kind)
-        if kind == "counter":
+        if kind != "histogram":
             families[series.metric].samples.append(Sample(series.sample, dict(series.labels), value))
         elif series.sample.endswith("_bucket"):
             labels = tuple(pair for pair in series.labels if pair[0] != "le")

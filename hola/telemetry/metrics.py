@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hola.scoreboard import EXIT_REASONS, FREE, LEVELS, SLOW, STATES, Row, Scoreboard
 from hola.telemetry.metric_reader import SlotFiles
-from hola.telemetry.metric_values import RequestSeries, SlotValues
+from hola.telemetry.metric_values import RequestSeries, count_in
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 QUEUE_SECONDS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -39,7 +39,7 @@ class Metrics:
     """
 
     def __init__(self, directory: Path, slot: int, row: Row) -> None:
-        self._values = values.ValueClass = SlotValues(directory, slot, row)
+        self._values = count_in(directory, slot, row)
         self._series: dict[tuple[str, str, int], RequestSeries] = {}
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(

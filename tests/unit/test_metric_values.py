@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
 
 from hola.scoreboard import FREE, READY, Scoreboard
 from hola.telemetry.metric_reader import SlotFiles
+from hola.telemetry.metric_values import count_in
 from hola.telemetry.metrics import Metrics
 from tests.unit.conftest import Lines
 
@@ -54,6 +55,25 @@ def test_each_bucket_keeps_the_latest_trace_id_whichever_worker_saw_it(tmp_path:
         workers[worker].observe("GET", "/", 200, seconds, None, TRACES[number])
     workers[0].observe("GET", "/", 200, 0.002, None)
     assert exemplars(tmp_path) == {"0.0025": TRACES[1], "0.5": TRACES[3], "+Inf": TRACES[4]}
+
+
+def test_a_slots_files_have_one_writer_however_often_it_is_asked_for(tmp_path: Path, board: Scoreboard) -> None:
+    first = count_in(tmp_path, 3, board.rows[3])
+    early = Counter("jobs_total", "Ours, made by a module.", registry=CollectorRegistry())
+    Metrics(tmp_path, 3, board.rows[3]).observe("GET", "/", 200, 0.002, None)
+    early.inc()
+    assert count_in(tmp_path, 3, board.rows[3]) is first
+    assert count_in(tmp_path, 4, board.rows[4]) is not first
+    found = read(tmp_path, board)
+    assert (found["jobs_total"], found["http_requests_total GET / 200"]) == (1, 1)
+
+
+def test_a_summary_is_shown(tmp_path: Path, board: Scoreboard) -> None:
+    for slot in (3, 4):
+        count_in(tmp_path, slot, board.rows[slot])
+        Summary("basket_items", "Ours.", registry=CollectorRegistry()).observe(2)
+    found = read(tmp_path, board)
+    assert (found["basket_items_count"], found["basket_items_sum"]) == (2, 4)
 
 
 def test_an_exemplar_half_written_is_left_out_and_the_next_one_shown(tmp_path: Path, board: Scoreboard) -> None:
