@@ -3,7 +3,8 @@
 Owns whatever must be true of the *pod* while several processes serve it: who lives in which
 worker slot, draining, the live document in force and the journal of its transitions. Apache
 httpd has one for the same reason. Nothing needs cleaning up after a SIGKILL: the memory is
-anonymous and its lock is the kernel's, which frees it when its holder dies.
+anonymous and its lock is the kernel's, which frees it when its holder dies. At USR2 each of the two
+masters has a scoreboard of its own; only what was counted is seen by both, so that no counter falls.
 
 Every field is one aligned 8-byte word with one writer at a time, so readers need no lock and
 never see half a value. What has several writers is written under `lock()`.
@@ -21,10 +22,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from hola.errors import LockTimeout
-from hola.record import RECORD_WORDS, WORD_BYTES, Record, Word
+from hola.record import RECORD_WORDS, WORD_BYTES, Counter, Halves, Record, Word
 
 SLOTS = 128  # rows: twice the most workers, since a reload has two generations alive at once
 MASTER = SLOTS  # the row of the master, behind those of the workers
@@ -51,9 +52,14 @@ AWS_REASONS = (
     "failed",
 )
 
+_Number = TypeVar("_Number", int, float)
+
 
 class Pod(Record):
-    """What is true of the pod. Written by the master, or under `lock()` (marked L)."""
+    """What is true of the pod. Written by the master, or under `lock()` (marked L).
+
+    New words go to the end, also in `Row`: the other master of a USR2, of other code, counts on in the same places.
+    """
 
     size = 0
     draining = Word()
@@ -74,11 +80,11 @@ class Pod(Record):
     source_read_at = Word(real=True)
     changed_at = Word(real=True)  # when the content of the newest generation was first seen
     applied_at = Word(real=True)
-    applied = Word()  # L
-    rejections = Word()  # L
-    errors = Word()  # L
+    applied = Counter()  # L
+    rejections = Counter()  # L
+    errors = Counter()  # L
     journal_next = Word()  # L
-    exits = Word(count=len(EXIT_REASONS))  # one a reason
+    exits = Counter(count=len(EXIT_REASONS))  # one a reason
     aws_identity = Word()  # the last verdict of any worker, in one word so that it is never half another's
 
     def set_aws_identity(self, provider: str, reason: str) -> None:
@@ -111,39 +117,49 @@ class Row(Record):
     connections = Word()
     open_fds = Word()
     resident_bytes = Word()
-    cpu_seconds = Word(real=True)
-    spans_exported = Word()
-    spans_dropped = Word()
+    cpu_seconds = Counter(real=True)
+    spans_exported = Counter()
+    spans_dropped = Counter()
     flush_seconds = Word(real=True)
-    metrics_errors = Word()
+    metrics_errors = Counter()
     metrics_homeless = Word()  # series that no file has room for
-    slow_clients = Word(count=len(SLOW))  # one a kind
-    lines_dropped = Word()
-    lines_truncated = Word()
-    lines_suppressed = Word()
-    lines = Word(count=len(LEVELS))  # one a level
+    slow_clients = Counter(count=len(SLOW))  # one a kind
+    lines_dropped = Counter()
+    lines_truncated = Counter()
+    lines_suppressed = Counter()
+    lines = Counter(count=len(LEVELS))  # one a level
 
 
 class Scoreboard:
-    """Make it in the master before the first fork; children inherit the same memory."""
+    """Make it in the master before the first fork; children inherit the same memory.
 
-    def __init__(self) -> None:
-        records = (SLOTS + 2) * RECORD_WORDS * WORD_BYTES
-        self._documents = records
-        self._journal = records + 2 * (DOCUMENT_BYTES + mmap.PAGESIZE)
+    Args:
+        half: 0, or 1 for the second master of a USR2, and 0 again for the third.
+        bequest: what the master before gave to this one, of `bequeath`.
+    """
+
+    def __init__(self, half: int = 0, bequest: str = "") -> None:
+        self._records = Halves((SLOTS + 2) * RECORD_WORDS * WORD_BYTES, [Row.layout(), Pod.layout()], bequest)
+        self._own = self._records.halves[half]
+        self._journal = 2 * (DOCUMENT_BYTES + mmap.PAGESIZE)
         self._memory = mmap.mmap(-1, self._journal + JOURNAL_ENTRIES * JOURNAL_BYTES)
         self._view = memoryview(self._memory)
         self.rows = [Row(self._record(slot)) for slot in range(SLOTS + 1)]
-        states = slice(Row.state.index, SLOTS * RECORD_WORDS, RECORD_WORDS)
-        self._states = self._view[:records].cast("q")[states]  # one word of each row, read at once
+        self._states = _column(self._own.cast("q"), Row.state.index, SLOTS)
         self.pod = Pod(self._record(SLOTS + 1))
+        for record in (*self.rows, self.pod):
+            record.forget()  # what the master before last left
         self.boot_key = os.urandom(32)  # for hashes that mean nothing outside this pod's life
         self._lock_fd = os.memfd_create("hola-scoreboard")
         self._threads = threading.Lock()
 
     def _record(self, index: int) -> memoryview:
         size = RECORD_WORDS * WORD_BYTES
-        return self._view[index * size : (index + 1) * size]
+        return self._own[index * size : (index + 1) * size]
+
+    def bequeath(self) -> str:
+        """Give what is counted to the program that this process is about to become; what to tell it."""
+        return self._records.bequeath()
 
     def generation_word(self) -> memoryview:
         """A view of one word, the generation in force: the cheapest way to ask at each request."""
@@ -156,9 +172,21 @@ class Scoreboard:
         return [(slot, self.rows[slot]) for slot, state in enumerate(self._states.tolist()) if state != FREE]
 
     def totals(self, first: str, names: tuple[str, ...]) -> dict[str, int]:
-        """A counter's words added up over all rows, the master's and those of free slots included."""
-        rows = [row.counts(first, names) for row in self.rows]
-        return {name: sum(row[name] for row in rows) for name in names}
+        """A counter's words added up over all rows, the masters' and those of free slots included."""
+        halves = [half.cast("q") for half in self._records.halves]
+        places = enumerate(names, getattr(Row, first).index)
+        return {name: sum(sum(_column(half, place).tolist()) for half in halves) for place, name in places}
+
+    def pod_totals(self, first: str, names: tuple[str, ...]) -> dict[str, int]:
+        """The same of a counter of the pod."""
+        start = (SLOTS + 1) * RECORD_WORDS * WORD_BYTES
+        pods = [Pod(half[start:]).counts(first, names) for half in self._records.halves]
+        return {name: sum(pod[name] for pod in pods) for name in names}
+
+    def cpu_seconds(self) -> list[float]:
+        """What the workers of each slot used so far."""
+        halves = [_column(half.cast("d"), Row.cpu_seconds.index, SLOTS).tolist() for half in self._records.halves]
+        return [sum(both) for both in zip(*halves, strict=True)]
 
     @contextmanager
     def lock(self, within_seconds: float = 1.0) -> Iterator[Self]:
@@ -218,7 +246,7 @@ class Scoreboard:
         return 0, "", b""
 
     def _area(self, generation: int) -> int:
-        return self._documents + (generation % 2) * (DOCUMENT_BYTES + mmap.PAGESIZE)
+        return (generation % 2) * (DOCUMENT_BYTES + mmap.PAGESIZE)
 
     def record(self, entry: dict[str, Any]) -> None:
         """Append to the journal, which keeps the last 20 entries. Only under `lock()`."""
@@ -254,6 +282,11 @@ class Place:
     @property
     def row(self) -> Row:
         return self.board.rows[self.slot]
+
+
+def _column(words: memoryview[_Number], index: int, rows: int = SLOTS + 1) -> memoryview[_Number]:
+    """The same word of each of the first rows, to be read at once."""
+    return words[index : rows * RECORD_WORDS : RECORD_WORDS]
 
 
 def _halved(value: Any) -> Any:

@@ -288,10 +288,12 @@ class LiveConfig:
         generation = int(pod.generation)
         if pod.converged >= generation:
             return
-        if any(row.generation < generation for _slot, row in self._board.workers if row.state == READY):
+        ready = [row for _slot, row in self._board.workers if row.state == READY]
+        if any(row.generation < generation for row in ready):
             return
         with suppress(LockTimeout), self._board.lock():
             if pod.converged >= generation or pod.generation != generation:
                 return
             pod.converged = generation
-            self._hooks.converged(time.monotonic() - pod.changed_at)
+            if ready:  # else it is the document that the pod boots with, and no change
+                self._hooks.converged(time.monotonic() - pod.changed_at)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,7 +41,7 @@ class _Service:
     metrics_dir: MetricsDir
     first_slot: int
     unknown_settings: list[str]
-    board: Scoreboard = field(default_factory=Scoreboard)
+    board: Scoreboard
     slot: int | None = None
 
 
@@ -63,7 +63,8 @@ def begin(environ: Mapping[str, str]) -> Settings:
     except SettingsError as error:
         refuse(error, environ)
     first_slot = int(environ.get("_HOLA_FIRST_SLOT", "0"))
-    _service = _Service(values, directory, first_slot, settings.unknown(environ))
+    board = Scoreboard(int(first_slot > 0), environ.get("_HOLA_RECORDS", ""))
+    _service = _Service(values, directory, first_slot, settings.unknown(environ), board)
     LOGS.rebind(None, _service.board.rows[MASTER])
     return values
 
@@ -80,7 +81,7 @@ def refuse(error: SettingsError, environ: Mapping[str, str]) -> NoReturn:
 def rehearse(values: Settings) -> None:
     """Let gunicorn.conf.py be loaded without a service: no directory, no logs. For `check` alone."""
     global _service  # noqa: PLW0603 - as in `begin`
-    _service = _Service(values, MetricsDir.imagined(), 0, [])
+    _service = _Service(values, MetricsDir.imagined(), 0, [], Scoreboard())
 
 
 def metrics_path() -> Path:
@@ -150,16 +151,19 @@ def on_reload() -> None:
 
 
 def pre_exec(server: Any) -> None:
-    """USR2: the next master counts on in the same files, with slots of its own."""
+    """USR2, in what becomes the next master: it counts on in the same files and records, with slots of its own."""
     service = _current()
     server.cfg.env_orig["PROMETHEUS_MULTIPROC_DIR"] = str(service.metrics_dir.path)
     server.cfg.env_orig["_HOLA_FIRST_SLOT"] = str(0 if service.first_slot else SLOTS // 2)
+    server.cfg.env_orig["_HOLA_RECORDS"] = service.board.bequeath()
 
 
 def on_exit(server: Any) -> None:
     """The account of the stop."""
     service, now = _current(), time.monotonic()
-    spans = {name: service.board.totals(name, (name,))[name] for name in ("spans_exported", "spans_dropped")}
+    spans = {
+        name: sum(getattr(row, name) for row in service.board.rows) for name in ("spans_exported", "spans_dropped")
+    }
     _log.info(
         "server_stopped",
         in_flight_at_start=server.in_flight_at_start,
@@ -219,6 +223,9 @@ def _take_slot(service: _Service, slot: int) -> None:
     row = service.board.rows[slot]
     row.pid, row.state, row.started_at = os.getpid(), BOOTING, time.time()
     LOGS.rebind(slot, row)
+    from hola.telemetry.metric_values import count_in  # noqa: PLC0415 - a worker's code, that a reload takes on
+
+    count_in(service.metrics_dir.path, slot, row)  # before the application's modules are loaded, which may make metrics
 
 
 def _clear(row: Any) -> None:

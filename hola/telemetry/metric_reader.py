@@ -7,6 +7,7 @@ gone, and parses every name at every scrape. A scrape costs one read of each fil
 from __future__ import annotations
 
 import json
+import math
 import struct
 import time
 from collections import defaultdict
@@ -27,18 +28,17 @@ from hola.telemetry.metric_values import EXEMPLAR, EXEMPLAR_LABEL
 
 _Labels = tuple[tuple[str, str], ...]
 
-KINDS = ("counter", "histogram")
+KINDS = ("counter", "summary", "histogram")
 _REAL = struct.Struct("d")
 RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
 
 
 class Series(NamedTuple):
-    """What a name in a file says."""
+    """What a name in a file says, but for the help text, which another version of the code may have put otherwise."""
 
     metric: str
     sample: str
     labels: _Labels
-    help: str
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class SlotFiles(Collector):
         self._count_error = count_error
         self._is_alive = is_alive
         self._known: dict[str, _Known] = {}
+        self._helps: dict[str, str] = {}  # of each metric, as it was read last
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -75,7 +76,7 @@ class SlotFiles(Collector):
                 data, places = self._read(path, VALUE_BYTES)
                 for series, place in places:
                     totals[series] += _REAL.unpack_from(data, place)[0]
-            yield from _families(kind, totals, exemplars)
+            yield from _families(kind, totals, self._helps, exemplars)
         yield from self._gauges()
 
     def _exemplars(self) -> dict[Series, Exemplar]:
@@ -126,7 +127,8 @@ class SlotFiles(Collector):
             known = self._known[path.name] = _Known(inode)
         try:
             for name, place in entries(memoryview(data), payload_bytes, known.end):
-                known.places.append((_parse(name), place))
+                series, self._helps[series.metric] = _parse(name)
+                known.places.append((series, place))
                 known.end = place + payload_bytes
         except (BrokenFile, ValueError):
             if not known.places:
@@ -136,23 +138,25 @@ class SlotFiles(Collector):
 
 
 @lru_cache(maxsize=100_000)
-def _parse(name: bytes) -> Series:
-    """Raises ValueError for what prometheus-client did not write."""
+def _parse(name: bytes) -> tuple[Series, str]:
+    """The series and its help text. Raises ValueError for what prometheus-client did not write."""
     try:
         metric, sample, labels, help_text = json.loads(name)
         pairs = tuple((str(key), str(value)) for key, value in labels.items())
     except (TypeError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a series: {error}") from None
-    return Series(str(metric), str(sample), pairs, str(help_text))
+    return Series(str(metric), str(sample), pairs), str(help_text)
 
 
-def _families(kind: str, totals: dict[Series, float], exemplars: dict[Series, Exemplar]) -> Iterable[Metric]:
+def _families(
+    kind: str, totals: dict[Series, float], helps: dict[str, str], exemplars: dict[Series, Exemplar]
+) -> Iterable[Metric]:
     families: dict[str, Metric] = {}
     runs: dict[tuple[str, _Labels], _Run] = defaultdict(_Run)
     for series, value in totals.items():
         if series.metric not in families:
-            families[series.metric] = Metric(series.metric, series.help, kind)
-        if kind == "counter":
+            families[series.metric] = Metric(series.metric, helps[series.metric], kind)
+        if kind != "histogram":
             families[series.metric].samples.append(Sample(series.sample, dict(series.labels), value))
         elif series.sample.endswith("_bucket"):
             labels = tuple(pair for pair in series.labels if pair[0] != "le")
@@ -172,9 +176,11 @@ class _Run:
     buckets: list[tuple[float, float, Series]] = field(default_factory=list)
 
     def samples(self, metric: str, labels: dict[str, str], exemplars: dict[Series, Exemplar]) -> Iterable[Sample]:
-        """Files hold each bucket's own count; what is shown is cumulated."""
-        total = 0.0
-        for bound, value, series in sorted(self.buckets):
+        """Files hold each bucket's own count; what is shown is cumulated. Nothing while not all have room."""
+        total, buckets = 0.0, sorted(self.buckets)
+        if not buckets or buckets[-1][0] != math.inf:
+            return
+        for bound, value, series in buckets:
             total += value
             bucket = {**labels, "le": floatToGoString(bound)}
             yield Sample(f"{metric}_bucket", bucket, total, None, exemplars.get(series))

@@ -1,10 +1,10 @@
 """Where prometheus-client's counters keep their numbers: in the files of this worker's slot.
 
-Set as `prometheus_client.values.ValueClass`, so every Counter and Histogram of the process counts
-there, a library's too. The slot's next worker goes on in the same files. Two things prometheus-client
-lacks with several processes: exemplars, and a way to go on when there is no room: such a series counts in
-memory, is not shown meanwhile (it would jump from scrape to scrape, as another worker answers), and moves
-to its file, with all that it counted, as soon as there is room.
+Set as `prometheus_client.values.ValueClass` before the first metric is made, so every Counter and Histogram
+of the process counts there, a library's too, and one that a module makes when it is imported. The slot's next
+worker goes on in the same files. Two things prometheus-client lacks with several processes: exemplars, and a
+way to go on when there is no room: such a series counts in memory, is not shown meanwhile (it would jump from
+scrape to scrape, as another worker answers), and moves to its file, with all that it counted, as soon as there is room.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import values
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Exemplar
 
@@ -30,6 +31,17 @@ EXEMPLAR_LABEL = "trace_id"
 EXEMPLARS = "exemplar"
 
 _log = get_logger("hola.metrics")
+
+
+def count_in(directory: Path, slot: int, row: Row) -> SlotValues:
+    """Let all metrics of this process count in the files of its slot, from now on. Twice is once.
+
+    Two writers of one file would spoil it.
+    """
+    found = values.ValueClass
+    if not (isinstance(found, SlotValues) and found.is_of(directory, row)):
+        found = values.ValueClass = SlotValues(directory, slot, row)
+    return found
 
 
 class SlotValues:
@@ -73,6 +85,9 @@ class SlotValues:
                 self._homeless.append(value)
                 self._tell_homeless()
         return value
+
+    def is_of(self, directory: Path, row: Row) -> bool:
+        return (self._directory, self._row) == (directory, row)
 
     def settle(self) -> None:
         """Try again to find room for the series that have none. Called about once a second."""

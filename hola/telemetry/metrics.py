@@ -9,19 +9,20 @@ time, so a dead worker leaves none behind. Fork: make `Metrics` in the worker, a
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hola.scoreboard import EXIT_REASONS, FREE, LEVELS, SLOW, STATES, Row, Scoreboard
 from hola.telemetry.metric_reader import SlotFiles
-from hola.telemetry.metric_values import RequestSeries, SlotValues
+from hola.telemetry.metric_values import RequestSeries, count_in
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 QUEUE_SECONDS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -38,7 +39,7 @@ class Metrics:
     """
 
     def __init__(self, directory: Path, slot: int, row: Row) -> None:
-        self._values = values.ValueClass = SlotValues(directory, slot, row)
+        self._values = count_in(directory, slot, row)
         self._series: dict[tuple[str, str, int], RequestSeries] = {}
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
@@ -99,9 +100,10 @@ class Metrics:
 
 
 class Exposition:
-    """All processes' numbers as text, whichever worker is asked."""
+    """All processes' numbers as text, whichever worker is asked. Thread-safe: one scrape at a time."""
 
     def __init__(self, directory: Path, gauges: Iterable[Collector], board: Scoreboard, row: Row) -> None:
+        self._lock = threading.Lock()  # HEAD /metrics, for one, is answered beside GET, by another thread
         self._registry = CollectorRegistry()
         count_error = partial(row.add, "metrics_errors")
         self._registry.register(SlotFiles(directory, count_error, lambda slot: board.rows[slot].state != FREE))
@@ -110,8 +112,12 @@ class Exposition:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when `accept` asks for it."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, content_type = choose_encoder("")
+        with self._lock:
+            return encode(self._registry), content_type
 
 
 class BoardCollector(Collector):
@@ -149,7 +155,7 @@ class BoardCollector(Collector):
             "http_requests_in_progress", "Requests being answered now.", value=sum(r.in_progress for r in rows)
         )
         exits = CounterMetricFamily("hola_worker_exits_total", "Worker processes that ended.", labels=("reason",))
-        for reason, number in self._board.pod.counts("exits", EXIT_REASONS).items():
+        for reason, number in self._board.pod_totals("exits", EXIT_REASONS).items():
             exits.add_metric((reason,), number)
         yield exits
         slow = CounterMetricFamily("hola_slow_clients_total", "Clients given up on while they sent.", labels=("kind",))
@@ -178,17 +184,17 @@ class BoardCollector(Collector):
         cpu = CounterMetricFamily(
             "hola_worker_cpu_seconds_total", "CPU time, over all workers of the slot.", labels=("slot",)
         )
-        for slot, row in enumerate(self._board.rows[:-1]):
-            if row.cpu_seconds:
-                cpu.add_metric((str(slot),), row.cpu_seconds)
+        for slot, seconds in enumerate(self._board.cpu_seconds()):
+            if seconds:
+                cpu.add_metric((str(slot),), seconds)
         yield cpu
 
     def _config(self) -> Iterator[Metric]:
         pod, now = self._board.pod, time.time()
         revision, origin = self._revision()
         results = CounterMetricFamily("hola_config_reloads_total", "Changes of content seen.", labels=("result",))
-        for result, number in (("applied", pod.applied), ("rejected", pod.rejections), ("error", pod.errors)):
-            results.add_metric((result,), number)
+        for result, field in (("applied", "applied"), ("rejected", "rejections"), ("error", "errors")):
+            results.add_metric((result,), self._board.pod_totals(field, (field,))[field])
         yield results
         info = GaugeMetricFamily("hola_config_info", "The document in force.", labels=("revision", "origin"))
         if pod.generation:

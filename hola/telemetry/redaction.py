@@ -16,19 +16,24 @@ MOST_CACHED = 256  # characters of a text that may come again: a path, a user ag
 MOST_DEPTH = 12
 _WORD_BITS = 63
 
-_KEYS = re.compile(
+_WORDS = (
     r"authorization|cookie|password|passwd|secret|token|api[-_]?key|private[-_]?key|credential|session"
-    r"|signature|x-amz-security|csrf|otp$",
-    re.IGNORECASE,
+    r"|signature|x-amz-security|csrf"
 )
+_KEYS = re.compile(rf"{_WORDS}|otp$", re.IGNORECASE)
 _OWN = re.compile(r"^/?secrets_(grace_seconds|dir)$")  # hola's own keys that hold no secret
+
+# Inside text. What repeats without a bound has one way to match, so that time grows as the text's length does.
+_BEFORE, _IS = r"(?<![\w-])[\w-]*?", r"(?:\\{0,4}[\"'])?\s{0,3}(?:[=:]|%3[ad])\s{0,3}"
+_QUOTED = r"[\\\[({bru]{0,4}(?:\"(?:[^\"\\]|\\.)*+|'(?:[^'\\]|\\.)*+)"  # up to its closing quote
+_SIGN = re.compile(r"(?i)[=:]|%3|bearer|basic|digest|AKIA|eyJ")  # without one there is nothing to mask: most texts
 _TEXT = re.compile(
-    r"(?i)\b(bearer|basic|digest)\s+[\w.~+/=-]{4,}"
-    r"|(?<![\w-])(?:set-)?cookie:[^\r\n]*"
+    r"(?is)\b(?:bearer|basic|digest)\s+[\w.~+/=-]{4,}"
+    rf"|(?P<header>{_BEFORE}(?:authorization|cookie(?!=))[\w-]{{0,40}}{_IS})(?:{_QUOTED}|[^\r\n]+)"
     r"|\bAKIA[0-9A-Z]{16}\b"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
     r"|(?<=://)[^/\s@]{1,200}(?=@)"
-    r"|(?<![\w-])[\w-]{0,40}(?:password|passwd|secret|token|api[-_]?key)[\w-]{0,20}[\"']?\s{0,3}[=:]\s{0,3}[\"']?[^\s\"'&,;}]+",
+    rf"|{_BEFORE}(?:(?:{_WORDS})[\w-]{{0,40}}|otp){_IS}(?:{_QUOTED}|[^\s\"'&,;}}]+)",
 )
 
 
@@ -38,7 +43,7 @@ def is_telling(key: str) -> bool:
 
 
 def text(value: str) -> str:
-    """`value` with bearer tokens, key=secret pairs, JWTs and URL passwords masked; at most 8192 characters of it."""
+    """`value` with key=secret pairs, JWTs, credentials of headers and URLs masked; at most 8192 characters of it."""
     return _text(value) if len(value) <= MOST_CACHED else _text.__wrapped__(value[:MOST_CHARACTERS])
 
 
@@ -49,7 +54,7 @@ def _is_telling(key: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _text(value: str) -> str:
-    return _TEXT.sub(MASK, value)
+    return _TEXT.sub(lambda found: (found["header"] or "") + MASK, value) if _SIGN.search(value) else value
 
 
 def tree(value: Any, key: str = "", depth: int = 0) -> Any:

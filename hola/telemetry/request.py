@@ -45,7 +45,7 @@ QUIET_ROUTES = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
 (_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, OtelContext())
 _BOUND = len(_BOUND_BY)
 _OWN_VARIABLES = 2  # of a request's context: its fields and its span, as `enter` puts them there
-
+_UNKNOWN = "HTTP"  # in a span's name, for a method of the client's making
 _IN_PROGRESS = Row.in_progress.index
 
 _log = get_logger("hola.request")
@@ -140,8 +140,7 @@ class _Observed:
         self._start_response = start_response
         self.method: str = environ["REQUEST_METHOD"]
         self.queue_seconds = queue_seconds.get()
-        self.status = 0
-        self.bytes_sent = 0
+        self.status = self.bytes_sent = 0
         self.aborted = False
         headers = {key: environ[name] for key, name in _CONTEXT_HEADERS if name in environ}
         self.span = span = tracing.start_server_span(headers, self.started_ns)
@@ -171,6 +170,8 @@ class _Observed:
         """Called once, after the last byte or when the client is gone."""
         self.seconds = time.perf_counter() - self.started
         self.route = str(self.environ.get(ROUTE, UNMATCHED))
+        path = str(self.environ.get("PATH_INFO", ""))  # its bytes as if they were Latin-1 (PEP 3333)
+        self.path = path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
         self.cpu_seconds = used_cpu_seconds()
         self.aborted = not exhausted
         self._finish(self)
@@ -179,24 +180,26 @@ class _Observed:
         span = self.span
         if not span.is_recorded:
             return
-        method = self.method if self.method in METHODS else "_OTHER"
-        span.name = f"{method} {self.route}" if self.route != UNMATCHED else method
-        span.encoded = self._attributes(method)
+        verb = self.method if self.method in METHODS else _UNKNOWN
+        span.name = f"{verb} {self.route}" if self.route != UNMATCHED else verb
+        span.encoded = self._attributes(verb)
         if self.status >= 500:
             span.status = otlp.ERROR
         span.end(self.started_ns + int(self.seconds * 1e9))
 
-    def _attributes(self, method: str) -> bytes:
+    def _attributes(self, verb: str) -> bytes:
         """https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server"""
         environ = self.environ
         host = _host(str(environ.get("HTTP_HOST") or environ["SERVER_NAME"]))
         encode = _encoded if len(host) <= otlp.MOST_CACHED else _encoded.__wrapped__
-        same_again = encode(method, environ["wsgi.url_scheme"], self.route, self.status, host, self._revision)
+        same_again = encode(verb, environ["wsgi.url_scheme"], self.route, self.status, host, self._revision)
         own = {
-            "url.path": environ.get("PATH_INFO", ""),
+            "url.path": self.path,
             "client.address": environ.get("REMOTE_ADDR", ""),
             "user_agent.original": environ.get("HTTP_USER_AGENT", ""),
         }
+        if verb == _UNKNOWN:
+            own["http.request.method_original"] = self.method
         if error := environ.get(ERROR):
             own["error.type"] = type(error).__qualname__
         elif self.status >= 500:
@@ -215,7 +218,7 @@ class _Observed:
             **self._fields,
             "method": redaction.text(self.method),
             "route": route,
-            "path": redaction.text(environ.get("PATH_INFO", "")),
+            "path": redaction.text(self.path),
             "status": self.status,
             "duration_seconds": round(self.seconds, 6),
             "cpu_seconds": round(self.cpu_seconds, 6),
@@ -277,10 +280,10 @@ class _Body:
 
 
 @lru_cache(maxsize=1024)
-def _encoded(method: str, scheme: str, route: str, status: int, host: str, revision: str) -> bytes:  # noqa: PLR0917 - once
+def _encoded(verb: str, scheme: str, route: str, status: int, host: str, revision: str) -> bytes:  # noqa: PLR0917 - once
     """The attributes that many requests share, encoded once."""
     values = {
-        "http.request.method": method,
+        "http.request.method": "_OTHER" if verb == _UNKNOWN else verb,
         "url.scheme": scheme,
         "http.response.status_code": status,
         "server.address": host,

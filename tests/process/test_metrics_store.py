@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector import Collector
+from tests.process.checkout import checkout
 from tests.process.volume import told
 from tests.support import Service, eventually
 
@@ -125,6 +126,64 @@ def _kill(service: Service) -> int:
 
 def _ready_pids(service: Service) -> list[int]:
     return [worker["pid"] for worker in service.workers() if worker["state"] == "ready"]
+
+
+def test_no_counter_falls_while_masters_follow_each_other(tmp_path: Path) -> None:
+    """Row A8: USR2 and TERM to the old, twice, under scrapes of all workers: no counter of any kind falls or flips."""
+    with Service(tmp_path) as service:
+        service.ready().get_many(40, 8)
+        os.kill(_ready_pids(service)[0], signal.SIGKILL)
+        eventually(lambda: told(service, "worker_exited") == 1, "the death told", 20)
+        scraper, pid = Scraper(service), service.process.pid
+        with scraper.all_the_while():
+            for number in (1, 2):
+                os.kill(pid, signal.SIGUSR2)
+                eventually(lambda: told(service, "server_ready") == 1 + number, "the next master", 60)  # noqa: B023
+                _scrape_more(scraper)
+                os.kill(pid, signal.SIGTERM)
+                eventually(lambda: told(service, "server_stopped") == number, "the end of the old", 60)  # noqa: B023
+                _scrape_more(scraper)
+                pid = service.events("server_ready")[-1]["pid"]
+        figures = service.metrics()
+        os.kill(pid, signal.SIGQUIT)
+        eventually(lambda: told(service, "server_stopped") == 3, "the last one's end", 20)
+    assert scraper.faults == []
+    assert figures['hola_worker_exits_total{reason="killed"}'] == 1
+    assert figures['hola_config_reloads_total{result="applied"}'] == 3, "one a master"
+
+
+def test_metrics_of_a_module_count_in_the_slots_files(tmp_path: Path) -> None:
+    """Row A1: a counter and a summary made at import, as any copier would, through a death and a reload."""
+    files, code = tmp_path / "metrics", checkout(tmp_path / "code")
+    with (code / "hola/views/tools.py").open("a") as tools:
+        tools.write(_ORDERS)
+    service = Service(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(files))
+    service.root = code
+    with service:
+        service.ready()
+        os.kill(_ready_pids(service)[0], signal.SIGKILL)
+        eventually(lambda: told(service, "worker_ready") == 5, "its replacement", 20)
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: told(service, "worker_exited") == 5, "the old workers' ends", 30)
+        figures = service.metrics()
+        kinds = ("counter", "summary", "histogram")
+        slots = range(8)  # a reload has two generations alive
+        assert {path.stem for path in files.glob("*.db")} == {f"{kind}_{slot}" for kind in kinds for slot in slots}
+    assert figures["shop_orders_total"] == 9, "one at each worker's start"
+    assert (figures["shop_basket_sum"], figures["shop_basket_count"]) == (27, 9)
+
+
+_ORDERS = """
+from prometheus_client import Counter, Summary
+
+Counter("shop_orders", "Orders.").inc()
+Summary("shop_basket", "Baskets.").observe(3)
+"""
+
+
+def _scrape_more(scraper: Scraper) -> None:
+    enough = len(scraper.seconds) + 20
+    eventually(lambda: len(scraper.seconds) > enough, "scrapes", 30)
 
 
 def test_files_that_come_torn_and_go_cost_no_scrape(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def _live(service: Service, directory: Path) -> None:
     """All that a service meets in an eventful life."""
     for path in ("/", "/nowhere", "/status/503", "/test/fail/10", "/version", "/aws/identity"):
         service.get(path)
+    service.get("/", "BREW")
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
         client.sendall(b"no http\r\n\r\n")
         client.recv(1000)

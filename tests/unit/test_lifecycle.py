@@ -54,6 +54,7 @@ def test_a_second_master_takes_the_upper_slots_and_a_third_the_lower_again(
         lifecycle.pre_exec(server)
         assert server.cfg.env_orig["_HOLA_FIRST_SLOT"] == str(next_slot)
         assert server.cfg.env_orig["PROMETHEUS_MULTIPROC_DIR"] == str(service.metrics_dir.path)
+        assert server.cfg.env_orig["_HOLA_RECORDS"] == service.board.bequeath()
         server.WORKERS.clear()
         assert fork(server).slot == first_slot
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
 
 from hola.scoreboard import FREE, READY, Scoreboard
 from hola.telemetry.metric_reader import SlotFiles
+from hola.telemetry.metric_values import count_in
 from hola.telemetry.metrics import Metrics
 from tests.unit.conftest import Lines
 
@@ -54,6 +55,25 @@ def test_each_bucket_keeps_the_latest_trace_id_whichever_worker_saw_it(tmp_path:
         workers[worker].observe("GET", "/", 200, seconds, None, TRACES[number])
     workers[0].observe("GET", "/", 200, 0.002, None)
     assert exemplars(tmp_path) == {"0.0025": TRACES[1], "0.5": TRACES[3], "+Inf": TRACES[4]}
+
+
+def test_a_slots_files_have_one_writer_however_often_it_is_asked_for(tmp_path: Path, board: Scoreboard) -> None:
+    first = count_in(tmp_path, 3, board.rows[3])
+    early = Counter("jobs_total", "Ours, made by a module.", registry=CollectorRegistry())
+    Metrics(tmp_path, 3, board.rows[3]).observe("GET", "/", 200, 0.002, None)
+    early.inc()
+    assert count_in(tmp_path, 3, board.rows[3]) is first
+    assert count_in(tmp_path, 4, board.rows[4]) is not first
+    found = read(tmp_path, board)
+    assert (found["jobs_total"], found["http_requests_total GET / 200"]) == (1, 1)
+
+
+def test_a_summary_is_shown(tmp_path: Path, board: Scoreboard) -> None:
+    for slot in (3, 4):
+        count_in(tmp_path, slot, board.rows[slot])
+        Summary("basket_items", "Ours.", registry=CollectorRegistry()).observe(2)
+    found = read(tmp_path, board)
+    assert (found["basket_items_count"], found["basket_items_sum"]) == (2, 4)
 
 
 def test_an_exemplar_half_written_is_left_out_and_the_next_one_shown(tmp_path: Path, board: Scoreboard) -> None:
@@ -107,6 +127,22 @@ def test_a_full_file_keeps_counting_what_it_has_and_shows_the_rest_later(
     found = read(tmp_path, board)
     assert {found[key] for key in found if key.startswith("http_requests_total GET /3")} == {1}
     assert found["http_request_duration_seconds_count GET /399/a-rather-long-route-to-fill-the-file"] == 1
+
+
+def test_a_histogram_that_has_room_in_part_is_not_shown_until_it_has_all(
+    tmp_path: Path, board: Scoreboard, fullness: Fullness
+) -> None:
+    metrics = Metrics(tmp_path, 3, board.rows[3])
+    fullness.is_full = True
+    number = 0
+    while not board.rows[3].metrics_homeless:
+        metrics.observe("GET", f"/{number}", 200, 0.002, None)
+        number += 1
+    last = f"http_request_duration_seconds_bucket GET /{number - 1}"
+    assert not any(name.startswith(last) for name in read(tmp_path, board))
+    fullness.is_full = False
+    metrics.settle()
+    assert read(tmp_path, board)[f"{last} +Inf"] == 1
 
 
 def test_a_live_gauge_of_an_application_goes_with_its_worker(tmp_path: Path, board: Scoreboard) -> None:

@@ -74,6 +74,16 @@ def test_each_format_is_named_by_its_content_type(exposition: Exposition) -> Non
     assert exposition.render(OPENMETRICS)[0].endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize(
+    "version", ["x", "", "1.0.x", "-1", "99999999999999999999", "1.0.0; escaping=x", "\xff", "2.x"]
+)
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_a_version_that_nobody_knows_is_no_failure(exposition: Exposition, kind: str, version: str) -> None:
+    body, content_type = exposition.render(f"{kind};version={version}")
+    assert b"hola_build_info" in body
+    assert content_type.startswith(("text/plain", "application/openmetrics-text"))
+
+
 def test_an_unknown_method_is_counted_as_other(metrics: Metrics, exposition: Exposition) -> None:
     metrics.observe("BREW", "unmatched", 405, 0.1, None)
     found = samples(exposition)

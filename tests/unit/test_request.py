@@ -84,10 +84,25 @@ def test_an_unknown_route_and_method_add_no_names_of_their_own(observed: Observe
         return []
 
     call(observed.around(app), "/random/4711", REQUEST_METHOD="BREW")
-    assert observed.span.name == "_OTHER"
+    assert observed.span.name == "HTTP"
+    assert observed.attributes["http.request.method"] == "_OTHER"
+    assert observed.attributes["http.request.method_original"] == "BREW"
     assert "http.route" not in observed.attributes
     assert "http_requests_total other unmatched 404" in observed.observations
     assert (observed.line["route"], observed.line["method"]) == ("unmatched", "BREW")
+
+
+def test_an_unknown_method_on_a_known_route_is_named_with_the_route(observed: Observed) -> None:
+    call(observed.around(hello), "/hello/x", REQUEST_METHOD="BREW")
+    assert observed.span.name == "HTTP /hello/{name}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"), [(b"/caf\xc3\xa9", "/café"), (b"/caf\xe9", "/caf\N{REPLACEMENT CHARACTER}")]
+)
+def test_a_path_is_told_as_its_client_meant_it(observed: Observed, sent: bytes, shown: str) -> None:
+    call(observed.around(hello), sent.decode("latin-1"))
+    assert (observed.line["path"], observed.attributes["url.path"]) == (shown, shown)
 
 
 def test_probes_and_scrapes_are_told_at_debug_only(observed: Observed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -24,6 +24,12 @@ from hola.scoreboard import (
     Row,
     Scoreboard,
 )
+
+
+@pytest.fixture
+def successor(board: Scoreboard) -> Scoreboard:
+    """The scoreboard of the master after `board`'s."""
+    return Scoreboard(1, board.bequeath())
 
 
 @contextmanager
@@ -81,6 +87,46 @@ def test_totals_add_up_all_rows_with_the_master_and_free_slots(board: Scoreboard
     for slot in (0, SLOTS - 1, MASTER):
         board.rows[slot].add("lines", LEVELS.index("error"), 2)
     assert board.totals("lines", LEVELS) == {**dict.fromkeys(LEVELS, 0), "error": 6}
+
+
+def test_two_masters_see_what_both_counted_and_nothing_else_of_each_other(
+    board: Scoreboard, successor: Scoreboard
+) -> None:
+    for each in (board, successor):
+        each.rows[MASTER].add("lines", LEVELS.index("error"), 2)
+        each.pod.add("exits", EXIT_REASONS.index("killed"))
+        each.rows[5].cpu_seconds += 1.5
+    board.pod.draining, board.rows[1].state = 1, READY
+    for each in (board, successor):
+        assert each.totals("lines", LEVELS)["error"] == 4
+        assert each.pod_totals("exits", EXIT_REASONS)["killed"] == 2
+        assert each.cpu_seconds()[5] == 3.0
+    assert (successor.pod.draining, successor.workers) == (0, [])
+
+
+def test_the_third_master_counts_on_in_the_half_of_the_first(board: Scoreboard, successor: Scoreboard) -> None:
+    board.pod.draining, board.pod.applied, board.rows[1].state, board.rows[1].spans_exported = 1, 3, READY, 4
+    third = Scoreboard(0, successor.bequeath())
+    assert (third.pod.draining, third.workers) == (0, [])
+    assert (third.pod.applied, third.rows[1].spans_exported) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_taken_on"),
+    [
+        (lambda bequest: bequest + "another*1 ", True),
+        (lambda bequest: bequest.replace("aws_identity*1 ", ""), True),
+        (lambda bequest: bequest.replace("state*1 ", ""), False),
+        (lambda bequest: "0" + bequest[bequest.index("|") :], False),
+        (lambda bequest: "no number|", False),
+    ],
+)
+def test_the_records_of_another_code_are_taken_on_if_their_words_are_where_its_own_are(
+    board: Scoreboard, change: Callable[[str], str], is_taken_on: bool
+) -> None:
+    board.pod.applied = 3
+    successor = Scoreboard(1, change(board.bequeath()))
+    assert successor.pod_totals("applied", ("applied",))["applied"] == (3 if is_taken_on else 0)
 
 
 def test_workers_are_the_slots_in_use_without_the_master(board: Scoreboard) -> None:

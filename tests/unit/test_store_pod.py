@@ -96,6 +96,16 @@ def test_convergence_is_told_once_when_the_last_ready_worker_has_it(pod: Pod) ->
     assert pod.board.pod.converged == 2
 
 
+def test_the_document_a_pod_boots_with_is_no_change_that_took_time(pod: Pod) -> None:
+    pod.put(A)
+    worker = pod.worker()
+    pod.board.rows[0].state = BOOTING
+    worker.boot()
+    pod.board.rows[0].state = READY
+    worker.look()
+    assert (pod.converged, pod.board.pod.converged) == ([], 1)
+
+
 def test_a_worker_that_is_behind_holds_convergence_up(pod: Pod) -> None:
     first = pod.booted(A)
     pod.converged.clear()

@@ -23,6 +23,7 @@ from opentelemetry.trace import (
 from hola import settings
 from hola.telemetry import otlp, traces
 from hola.telemetry.traces import Tracing, resource_attributes
+from tests.unit.conftest import Lines
 from tests.unit.observed_span import Spans, values
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -83,6 +84,13 @@ def test_a_broken_traceparent_begins_a_new_trace(header: str) -> None:
     span.end()
     assert span.get_span_context().is_valid
     assert spans.found[0].parent_span_id == b""
+
+
+@pytest.mark.parametrize("state", ["=x", "S3NT1NEL", "a=b,a=c", ",".join(f"k{n}=v" for n in range(40)), "x" * 8000])
+@pytest.mark.parametrize("parent", [f"00-{TRACE_ID}-00f067aa0ba902b7-01", "x" * 8000])
+def test_a_strangers_odd_headers_write_no_line(lines: Lines, parent: str, state: str) -> None:
+    Tracing(None, lambda: 1.0).start_server_span({"traceparent": parent, "tracestate": state}, 0)
+    assert lines.raw == []
 
 
 def test_a_strangers_baggage_does_not_travel_on() -> None:
