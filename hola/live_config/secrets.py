@@ -19,6 +19,8 @@ from hola.live_config.source import Source
 from hola.scoreboard import Scoreboard
 from hola.telemetry.logs import get_logger
 
+UNTOLD_SECONDS = 60.0  # a failure that comes so soon after another is the same trouble, and told already
+
 _log = get_logger("hola.secrets")
 
 
@@ -63,8 +65,9 @@ class Held:
 class Secrets:
     """This worker's secrets. Thread-safe: readers see one whole dictionary or the next.
 
-    A directory that never was there is no secret at all. A file that vanishes opens nothing: the workers that read it
-    keep its value until they end, and one that is born later accepts no value for it.
+    A directory that never was there is no secret at all; one that is there and could never be read may hold any, so
+    nothing is accepted for any. A file that vanishes opens nothing: the workers that read it keep its value until they
+    end, and one that is born later accepts no value for it.
     A worker born during a grace period knows only the new value.
 
     Args:
@@ -76,15 +79,18 @@ class Secrets:
         self._source = source
         self._grace_seconds = grace_seconds
         self._held: dict[str, Held] = {}
+        self._was_read = self._is_closed = False
 
     def look(self) -> None:
         """Read the directory and take on what changed. Called by the watcher."""
-        if not self._source.directory.is_dir():
+        if not self._source.is_there():
             return None  # no volume: nothing to be patient for, and the document's next look waits behind this one
         try:
             files = self._source.read_all()
-        except SourceUnreadable:
-            return None
+        except SourceUnreadable as error:
+            self._is_closed = not self._was_read
+            return self._tell_unreadable(error)
+        self._was_read, self._is_closed = True, False
         before = self._held
         values = {name: file.data.rstrip(b"\r\n") for name, file in files.items()}
         if all(name in before and before[name].current.reveal() == value for name, value in values.items()):
@@ -100,7 +106,7 @@ class Secrets:
         """True if `candidate` is this secret, or was until a moment ago; None if there is no such secret."""
         held = self._held.get(name)
         if held is None:  # a worker that cannot read what the pod once had lets nobody in
-            return False if self._board.pod.secrets_known & _bit(name) else None
+            return False if self._is_closed or self._board.pod.secrets_known & _bit(name) else None
         is_previous = held.previous is not None and held.previous.matches(candidate)
         return held.current.matches(candidate) or (is_previous and time.monotonic() < held.previous_until)
 
@@ -108,6 +114,16 @@ class Secrets:
         """Seconds since each secret's file was written, by name."""
         now = time.time()
         return {name: max(now - held.written_at, 0.0) for name, held in self._held.items()}
+
+    def _tell_unreadable(self, error: SourceUnreadable) -> None:
+        """Once a pod and trouble: by the first of its workers that could not read, after a while in which all could."""
+        now = time.monotonic()
+        with self._board.lock() as board:
+            is_told = bool(board.pod.secrets_failed_at) and now - board.pod.secrets_failed_at < UNTOLD_SECONDS
+            board.pod.secrets_failed_at = now
+        if not is_told:
+            path, _, reason = str(error).rpartition(": ")
+            _log.error("config_watch_failed", path=path or str(self._source.directory), reason=reason)
 
     def _tell(self, before: dict[str, Held]) -> None:
         """Log once a pod what was rotated: by whoever is first to put the new state's hash on the board."""

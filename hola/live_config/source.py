@@ -44,6 +44,15 @@ class Source:
         self.directory = directory
         self._pause = pause
 
+    def is_there(self) -> bool:
+        """False if nothing is mounted. What cannot be asked about is there, and may hold something."""
+        try:
+            return stat.S_ISDIR(self.directory.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
     def read(self) -> bytes:
         """The document's bytes, at most one more than the limit.
 
@@ -82,7 +91,7 @@ class Source:
             except OSError as error:
                 if error.errno not in _TRANSIENT or attempt == ATTEMPTS - 1:
                     reason = os.strerror(error.errno or 0).lower()
-                    raise SourceUnreadable(f"{self.directory / name}: {reason}") from None
+                    raise SourceUnreadable(f"{self.directory / (name or _name_in(error))}: {reason}") from None
             self._pause(PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
@@ -103,6 +112,11 @@ class Source:
             return os.open(self.directory / "..data", flags)
         except FileNotFoundError:
             return os.open(self.directory, flags)
+
+
+def _name_in(error: OSError) -> str | Path:
+    """The file or directory that an error names; some name a descriptor."""
+    return error.filename if isinstance(error.filename, str | Path) else ""
 
 
 def _read_document(directory: int) -> bytes:

@@ -111,6 +111,20 @@ def test_a_worker_that_cannot_read_the_secrets_lets_nobody_in(secrets: Path, tmp
         assert _answers(service, "") == {401}
 
 
+def test_secrets_that_cannot_be_read_at_boot_let_nobody_in(secrets: Path, tmp_path: Path) -> None:
+    """Row 26: what was never read may hold a token. It is told once a pod, and served as soon as it can be read."""
+    (secrets / "api_token").write_text("token")
+    (secrets / "dangling").symlink_to(tmp_path / "nowhere")
+    with Service(tmp_path) as service:
+        service.ready()
+        assert (_answers(service, ""), _answers(service, "token")) == ({401}, {401})
+        assert told(service, "config_watch_failed") == 1
+        assert service.wait_for("config_watch_failed")["path"] == str(secrets / "dangling")
+        (secrets / "dangling").unlink()
+        eventually(lambda: _answers(service, "token") == {200}, "the token accepted by all", 10)
+        assert _answers(service, "") == {401}
+
+
 def _answers(service: Service, token: str) -> set[int]:
     """What 60 requests with this token are answered, on connections of their own, so by all workers."""
     authorization = f"Bearer {token}" if token else "none"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hola.live_config.secrets import Secret, Secrets
+from hola.live_config.secrets import UNTOLD_SECONDS, Secret, Secrets
 from hola.live_config.source import Source
 from hola.scoreboard import Scoreboard
 from hola.telemetry.logs import get_logger
@@ -73,7 +73,35 @@ def test_a_worker_born_after_a_secret_vanished_accepts_nothing_for_it(volume: Vo
         volume.put(**{f"file{number}": b"" for number in range(99)})
     born_later = volume.secrets()
     assert [born_later.accepts("api_token", value) for value in (OLD, b"")] == [False, False]
-    assert born_later.accepts("never_there", b"") is None
+    assert born_later.accepts("never_there", b"") is (False if fault == "unreadable" else None)
+
+
+def test_a_directory_that_was_never_read_opens_nothing_and_is_told_once(volume: Volume, lines: Lines) -> None:
+    (volume.directory / "api_token").write_bytes(OLD)
+    (volume.directory / "dangling").symlink_to("nowhere")
+    workers = [volume.secrets() for _ in range(4)]
+    for worker in workers:
+        worker.look()
+    assert {worker.accepts("api_token", value) for worker in workers for value in (OLD, b"")} == {False}
+    (line,) = lines.parsed
+    assert (line["event"], line["level"]) == ("config_watch_failed", "error")
+    assert (line["path"], line["reason"]) == (str(volume.directory / "dangling"), "no such file or directory")
+    (volume.directory / "dangling").unlink()
+    workers[0].look()
+    assert [workers[0].accepts("api_token", value) for value in (OLD, b"")] == [True, False]
+    assert workers[0].accepts("never_there", b"") is None
+
+
+@pytest.mark.parametrize(("quiet_seconds", "times"), [(UNTOLD_SECONDS - 5, 1), (UNTOLD_SECONDS + 5, 2)])
+def test_another_time_in_which_nothing_can_be_read_is_told_again(
+    volume: Volume, lines: Lines, quiet_seconds: float, times: int
+) -> None:
+    volume.put(**{f"file{number}": b"" for number in range(99)})
+    worker = volume.secrets()
+    volume.board.pod.secrets_failed_at -= quiet_seconds
+    worker.look()
+    assert [line["reason"] for line in lines.parsed] == ["99 files, the limit is 50"] * times
+    assert {line["path"] for line in lines.parsed} == {str(volume.directory)}
 
 
 def test_an_empty_secret_lets_nobody_pass(volume: Volume) -> None:
