@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import time
 import zlib
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -79,6 +79,7 @@ class Secrets:
         self._source = source
         self._grace_seconds = grace_seconds
         self._held: dict[str, Held] = {}
+        self._gone: Set[str] = frozenset()  # held, and not in the directory any more
         self._was_read = self._is_closed = False
 
     def look(self) -> None:
@@ -91,16 +92,19 @@ class Secrets:
             self._is_closed = not self._was_read
             return self._tell_unreadable(error)
         self._was_read, self._is_closed = True, False
-        before = self._held
+        before, was_gone = self._held, self._gone
         values = {name: file.data.rstrip(b"\r\n") for name, file in files.items()}
-        if all(name in before and before[name].current.reveal() == value for name, value in values.items()):
-            return self._tell_removed(before.keys() - values.keys())
+        self._gone = before.keys() - values.keys()
+        if self._gone == was_gone and all(
+            name in before and before[name].current.reveal() == value for name, value in values.items()
+        ):
+            return None
         until = time.monotonic() + self._grace_seconds()
         self._held = before | {
             name: _next(before.get(name), Secret(value), files[name].written_at, until)
             for name, value in values.items()
         }
-        return self._tell(before)
+        return self._tell(before, values, self._gone - was_gone)
 
     def accepts(self, name: str, candidate: bytes) -> bool | None:
         """True if `candidate` is this secret, or was until a moment ago; None if there is no such secret."""
@@ -125,50 +129,39 @@ class Secrets:
             path, _, reason = str(error).rpartition(": ")
             _log.error("config_watch_failed", path=path or str(self._source.directory), reason=reason)
 
-    def _tell(self, before: dict[str, Held]) -> None:
-        """Log once a pod what was rotated: by whoever is first to put the new state's hash on the board."""
-        state = self._fingerprint()
+    def _tell(self, before: Mapping[str, Held], values: Mapping[str, bytes], removed: Set[str]) -> None:
+        """Log once a pod what became of the secrets: by whoever is first to put the directory's hash on the board.
+
+        That must be one that held each secret before which the pod ever had: no other knows what is new.
+        """
+        state = self._fingerprint(values)
         with self._board.lock() as board:
-            is_first_sight = board.pod.secrets_hash == 0
-            is_told = board.pod.secrets_hash == state
-            board.pod.secrets_hash = state
-            for name in self._held:
+            was, known = board.pod.secrets_hash, board.pod.secrets_known
+            if may_tell := all(name in before or not known & _bit(name) for name in values):
+                board.pod.secrets_hash = state
+            for name in values:
                 board.pod.secrets_known |= _bit(name)
-        if is_told or is_first_sight:
-            return
-        for name, held in self._held.items():
-            if (old := before.get(name)) is None or not old.current.matches(held.current.reveal()):
+        if not may_tell or was in (0, state):
+            return  # at the first sight of all there is no secret before
+        for name in values:
+            held, old = self._held[name], before.get(name)
+            if held is not old:
                 age = round(held.written_at - old.written_at, 3) if old else None
                 _log.info("secret_rotated", name=name, previous_age_seconds=age)
-
-    def _tell_removed(self, names: Set[str]) -> None:
-        """Once a pod: what is gone stays in force, since a file that is missing must open nothing."""
-        state = hash_of_names(names)
-        if self._board.pod.secrets_removed == state:
-            return
-        with self._board.lock() as board:
-            if board.pod.secrets_removed == state:
-                return
-            board.pod.secrets_removed = state
-        for name in sorted(names):
+        for name in sorted(removed):  # it stays in force, since a file that is missing must open nothing
             _log.warning("secret_removed", name=name)
 
-    def _fingerprint(self) -> int:
+    def _fingerprint(self, values: Mapping[str, bytes]) -> int:
+        """A keyed hash of what the directory holds: the same for all workers, whatever each holds beside it."""
         digest = hmac.new(self._board.boot_key, digestmod=hashlib.sha256)
-        for name, held in sorted(self._held.items()):
-            digest.update(f"{name}\0{len(held.current.reveal())}\0".encode() + held.current.reveal())
+        for name, value in sorted(values.items()):
+            digest.update(f"{name}\0{len(value)}\0".encode() + value)
         return int.from_bytes(digest.digest()[:7]) or 1
 
 
 def _bit(name: str) -> int:
     """One of 62 bits; two names that share one only make the pod stricter."""
     return 1 << zlib.crc32(name.encode()) % 62
-
-
-def hash_of_names(names: Set[str]) -> int:
-    """A number for a set of names, 0 for none."""
-    text = "\0".join(sorted(names)).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:7]) if names else 0
 
 
 def _next(old: Held | None, value: Secret, written_at: float, until: float) -> Held:

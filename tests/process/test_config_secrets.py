@@ -111,6 +111,27 @@ def test_a_worker_that_cannot_read_the_secrets_lets_nobody_in(secrets: Path, tmp
         assert _answers(service, "") == {401}
 
 
+def test_a_removed_secret_is_told_once_and_a_replacement_changes_nothing(secrets: Path, tmp_path: Path) -> None:
+    """README: `secret_removed`, `secret_rotated` once a pod and transition, also with a worker born in between."""
+    for name in ("api_token", "other"):
+        (secrets / name).write_text("old")
+    with Service(tmp_path, numbered(0), HOLA_CONFIG_POLL_SECONDS="0.1") as service:
+        service.ready()
+        (secrets / "api_token").unlink()
+        assert service.wait_for("secret_removed")["name"] == "api_token"
+        os.kill(service.workers()[0]["pid"], signal.SIGKILL)
+        eventually(lambda: told(service, "worker_ready") == 5, "the replacement", 10)
+        for number in range(1, 11):
+            service.put(numbered(number))
+            eventually(lambda: all_run(service, number), "another look of all", 10)  # noqa: B023 - called at once
+        rename_into(secrets, b"new", "other")
+        assert service.wait_for("secret_rotated")["name"] == "other"
+        for number in range(11, 21):
+            service.put(numbered(number))
+            eventually(lambda: all_run(service, number), "another look of all", 10)  # noqa: B023 - called at once
+        assert (told(service, "secret_removed"), told(service, "secret_rotated")) == (1, 1)
+
+
 def test_secrets_that_cannot_be_read_at_boot_let_nobody_in(secrets: Path, tmp_path: Path) -> None:
     """Row 26: what was never read may hold a token. It is told once a pod, and served as soon as it can be read."""
     (secrets / "api_token").write_text("token")

@@ -164,6 +164,47 @@ def test_a_worker_that_is_born_later_tells_nothing(volume: Volume, lines: Lines)
     assert lines.names == []
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_workers_that_know_different_secrets_tell_each_transition_once(
+    volume: Volume, lines: Lines, first: int
+) -> None:
+    """One born after a removal knows fewer names, and hides neither what the others tell nor has it told again."""
+    volume.put(api_token=OLD, other=b"1")
+    workers = [volume.secrets() for _ in range(2)]
+    volume.put(other=b"1")
+    for worker in workers:
+        worker.look()
+    workers += [volume.secrets()]
+    story = [("secret_removed", "api_token")]
+    for files, told in [
+        ({"other": b"1"}, []),
+        ({"other": b"2"}, [("secret_rotated", "other")]),
+        ({"other": b"2", "api_token": OLD}, []),
+        ({"other": b"2", "api_token": NEW}, [("secret_rotated", "api_token")]),
+        ({"api_token": NEW}, [("secret_removed", "other")]),
+        ({"api_token": NEW, "other": b"2"}, []),
+        ({"api_token": NEW}, [("secret_removed", "other")]),
+    ]:
+        volume.put(**files)
+        for _ in range(3):
+            for worker in workers[first:] + workers[:first]:
+                worker.look()
+        story += told
+        assert [(line["event"], line["name"]) for line in lines.parsed] == story
+
+
+def test_a_rotation_that_a_newborn_sees_first_is_told_by_who_knew_the_value_before(
+    volume: Volume, lines: Lines
+) -> None:
+    volume.put(api_token=OLD)
+    old = volume.secrets()
+    volume.put(api_token=NEW)
+    volume.secrets()
+    assert lines.names == []
+    old.look()
+    assert lines.names == ["secret_rotated"]
+
+
 def test_ages_are_those_of_the_files(volume: Volume) -> None:
     volume.put(api_token=OLD)
     assert 0 <= volume.secrets().ages()["api_token"] < 60
