@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hola.errors import SourceUnreadable
-from hola.live_config.source import Source
+from hola.live_config.source import File, Source
 from hola.scoreboard import Scoreboard
 from hola.telemetry.logs import get_logger
 
+HALF_WRITTEN_SECONDS = 0.05  # an in-place writer may be in the middle of it
 UNTOLD_SECONDS = 60.0  # a failure that comes so soon after another is the same trouble, and told already
 
 _log = get_logger("hola.secrets")
@@ -74,10 +75,17 @@ class Secrets:
         grace_seconds: how long a rotated value stays valid, asked at each rotation.
     """
 
-    def __init__(self, board: Scoreboard, source: Source, grace_seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        board: Scoreboard,
+        source: Source,
+        grace_seconds: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._board = board
         self._source = source
         self._grace_seconds = grace_seconds
+        self._pause = pause
         self._held: dict[str, Held] = {}
         self._gone: Set[str] = frozenset()  # held, and not in the directory any more
         self._was_read = self._is_closed = False
@@ -85,26 +93,45 @@ class Secrets:
     def look(self) -> None:
         """Read the directory and take on what changed. Called by the watcher."""
         if not self._source.is_there():
-            return None  # no volume: nothing to be patient for, and the document's next look waits behind this one
+            return  # no volume: nothing to be patient for, and the document's next look waits behind this one
         try:
-            files = self._source.read_all()
+            before = files = self._source.read_all()
+            if self._is_news(self._values(files, files)) and not self._source.is_swapped:
+                self._pause(HALF_WRITTEN_SECONDS)
+                files = self._source.read_all()
         except SourceUnreadable as error:
             self._is_closed = not self._was_read
-            return self._tell_unreadable(error)
+            self._tell_unreadable(error)
+            return
+        if self._is_news(values := self._values(before, files)):
+            self._take_on(values, files)
         self._was_read, self._is_closed = True, False
+
+    def _values(self, before: Mapping[str, File], files: Mapping[str, File]) -> dict[str, bytes]:
+        """What `files` ask for, by name; a value that differs from the read before is not whole, and none yet."""
+        return {name: self._value(name, before.get(name), file) for name, file in files.items()}
+
+    def _value(self, name: str, before: File | None, file: File) -> bytes:
+        value = _text(file) if before and before.data == file.data else b""
+        held = self._held.get(name)
+        return value if value or held is None else held.current.reveal()  # nothing is no value to displace one
+
+    def _is_news(self, values: Mapping[str, bytes]) -> bool:
+        """True if something is not held as it is here, or went, or came back."""
+        held = self._held
+        return held.keys() - values.keys() != self._gone or any(
+            name not in held or held[name].current.reveal() != value for name, value in values.items()
+        )
+
+    def _take_on(self, values: Mapping[str, bytes], files: Mapping[str, File]) -> None:
         before, was_gone = self._held, self._gone
-        values = {name: file.data.rstrip(b"\r\n") for name, file in files.items()}
-        self._gone = before.keys() - values.keys()
-        if self._gone == was_gone and all(
-            name in before and before[name].current.reveal() == value for name, value in values.items()
-        ):
-            return None
         until = time.monotonic() + self._grace_seconds()
         self._held = before | {
             name: _next(before.get(name), Secret(value), files[name].written_at, until)
             for name, value in values.items()
         }
-        return self._tell(before, values, self._gone - was_gone)
+        self._gone = before.keys() - values.keys()
+        self._tell(before, {name: _text(file) for name, file in files.items()}, self._gone - was_gone)
 
     def accepts(self, name: str, candidate: bytes) -> bool | None:
         """True if `candidate` is this secret, or was until a moment ago; None if there is no such secret."""
@@ -157,6 +184,10 @@ class Secrets:
         for name, value in sorted(values.items()):
             digest.update(f"{name}\0{len(value)}\0".encode() + value)
         return int.from_bytes(digest.digest()[:7]) or 1
+
+
+def _text(file: File) -> bytes:
+    return file.data.rstrip(b"\r\n")
 
 
 def _bit(name: str) -> int:

@@ -20,6 +20,7 @@ from typing import TypeVar
 from hola.errors import SourceUnreadable
 
 DOCUMENT = "config.json"
+DATA = "..data"  # kubelet's link to the revision in force
 MOST_BYTES = 1 << 20  # of all files together; one more is read, so that the document's own limit can tell
 MOST_FILES = 50
 ATTEMPTS = 5
@@ -52,6 +53,11 @@ class Source:
             return False
         except OSError:
             return True
+
+    @property
+    def is_swapped(self) -> bool:
+        """True in kubelet's layout, where nothing is ever half-written."""
+        return (self.directory / DATA).is_symlink()
 
     def read(self) -> bytes:
         """The document's bytes, at most one more than the limit.
@@ -109,7 +115,7 @@ class Source:
     def _open_directory(self) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            return os.open(self.directory / "..data", flags)
+            return os.open(self.directory / DATA, flags)
         except FileNotFoundError:
             return os.open(self.directory, flags)
 

@@ -56,6 +56,18 @@ def test_a_rotated_token_is_used_and_the_old_one_for_its_grace(secrets: Path, tm
         assert service.metrics()['hola_secret_age_seconds{name="api_token"}'] < 60
 
 
+def test_a_token_that_is_written_in_place_is_rotated_once(secrets: Path, tmp_path: Path) -> None:
+    """Row 26: emptied and written anew under its name, as by an editor, and looked at all the time."""
+    (secrets / "api_token").write_text("old")
+    with Service(tmp_path, HOLA_CONFIG_WATCH="poll", HOLA_CONFIG_POLL_SECONDS="0.02") as service:
+        service.ready()
+        for content in ("", "new"):
+            (secrets / "api_token").write_text(content)
+        eventually(lambda: _answers(service, "new") == {200}, "the new token accepted by all", 10)
+        assert (_answers(service, "old"), _answers(service, "")) == ({200}, {401})
+        assert told(service, "secret_rotated") == 1
+
+
 def test_secrets_are_always_of_one_revision(secrets: Path, tmp_path: Path) -> None:
     """Row 14: all 20 files of a revision are written at one time, so in each of 500 scrapes all have one age."""
     volume, began = Volume(secrets), float(int(time.time())) - 1000
