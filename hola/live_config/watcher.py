@@ -54,13 +54,20 @@ class Watcher:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        while True:
-            is_new_watch = self._watch()
-            if not is_new_watch and self._wait(self._poll_seconds * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 - jitter
-                return
+        while not self._is_over():
             for look in self._looks:
                 self._try(look)
             time.sleep(QUIET_SECONDS)
+
+    def _is_over(self) -> bool:
+        """Wait for a reason to look; True when it is time to end."""
+        try:
+            is_new_watch = self._watch()
+            return not is_new_watch and self._wait(self._poll_seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - jitter
+        except Exception:  # noqa: BLE001 - whatever the file system answers, the looks by the clock go on
+            _log.exception("config_watch_failed")
+            time.sleep(min(self._poll_seconds, 1.0))  # what failed at once may fail again at once
+            return False
 
     def _try(self, look: Callable[[], None]) -> None:
         try:
@@ -84,7 +91,7 @@ class Watcher:
         if not self._use_events:
             return False
         before = self._events
-        if before and not any(path.is_dir() for path in before.missing):
+        if before and not any(os.path.isdir(path) for path in before.missing):  # noqa: PTH112 - says no where Path raises
             return False
         try:
             events = Inotify(self._directories)

@@ -110,6 +110,24 @@ def test_a_look_that_fails_is_told_and_neither_ends_the_watch_nor_the_other_look
     assert lines.parsed[0]["error"] == "ValueError: met something strange"
 
 
+def test_a_path_that_cannot_be_asked_about_ends_no_watch(eyes: Eyes, tmp_path: Path, lines: Lines) -> None:
+    """A name that is too long, as a parent that may not be searched or a server that is gone: an error, not a no."""
+    eyes.start(True, SOON, tmp_path / ("x" * 300))
+    eventually(lambda: eyes.looks > 2, "more looks", within_seconds=2)
+    assert lines.names == []
+
+
+def test_whatever_a_watch_meets_it_is_told_and_looked_on_without_haste(
+    eyes: Eyes, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = eyes.start(True, SOON)
+    monkeypatch.setattr(watcher, "_watch", lambda: 1 / 0)
+    eyes.looks = 0
+    eventually(lambda: eyes.looks > 2, "more looks", within_seconds=2)
+    assert set(lines.names) == {"config_watch_failed"}
+    assert len(lines.names) <= eyes.looks + 1
+
+
 def test_a_directory_that_is_replaced_is_watched_anew(eyes: Eyes) -> None:
     eyes.start(True, NEVER)
     for content in (b"one", b"two"):
