@@ -49,8 +49,31 @@ def test_wrong_settings_are_exit_78() -> None:
     assert [fault["path"] for fault in lines[0]["faults"]] == ["PORT", "HOLA_THREADS"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:abc"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem"},
+    ],
+)
+def test_a_collector_that_cannot_be_meant_is_exit_78_of_commands_and_of_the_service(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    code, lines, errors = run_command("help", within_seconds=30, **settings)
+    assert (code, [line["event"] for line in lines], errors) == (78, ["settings_invalid"], "")
+    with Service(tmp_path, **settings) as service:
+        assert service.process.wait(20) == 78
+        service.wait_for("settings_invalid")
+        assert len(service.lines) == 1
+
+
 def test_settings_are_shown_and_secrets_are_not() -> None:
-    _, lines, _ = run_command("settings", PORT="1234", OTEL_EXPORTER_OTLP_HEADERS="authorization=S3NT1NEL")
+    _, lines, _ = run_command(
+        "settings",
+        PORT="1234",
+        OTEL_EXPORTER_OTLP_HEADERS="authorization=S3NT1NEL",
+        CONSUL_HTTP_ADDR="http://me:S3NT1NEL@consul",
+    )
     values = {row["name"]: row["value"] for row in lines[1]}
     assert values["PORT"] == 1234
     assert "S3NT1NEL" not in str(lines)
