@@ -146,9 +146,9 @@ class LiveConfig:
         """
         document, revision = documents.parse(data), documents.revision(data)
         if origin == "source" and not documents.takes_part(document, self._facts.pod):
-            if not self._generation[0]:
+            if not self._generation[0] and self._last_good.read() != data:
                 self._boot_from_last_good()
-            if self._generation[0]:  # a pod with nothing else to run takes part whatever the percentage
+            if self.current().revision not in (NOTHING.revision, revision):  # with nothing else to run it takes part
                 return self._hold(data, document, revision)
         if self.current().revision == revision and origin == self._snapshot.origin:
             return True  # another worker was faster, so there is nothing to wait for
