@@ -84,7 +84,8 @@ def create_app(settings: Settings, place: Place) -> Hola:
         [settings.config_dir, settings.secrets_dir],
         settings.config_poll_seconds,
         settings.config_watch == "auto",
-        looks=[live.look, secrets.look, lambda: _settle(live.current(), knobs, ballast), metrics.settle],
+        looks=[live.look, secrets.look],
+        settles=[live.settle, lambda: _settle(live.current(), knobs, ballast), metrics.settle],
     )
     watcher.start()
 

@@ -5,14 +5,15 @@ What each asks, prints and returns; the process around it (events, span, signals
 
 from __future__ import annotations
 
+import http.client
+import ipaddress
 import json
 import re
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 import click
@@ -35,7 +36,23 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return admin_process.run(cli, arguments, environ)
 
 
-@click.group(invoke_without_command=True, add_help_option=False)
+class _Command(click.Command):
+    """A command whose `--help` is a result like any other: one line of JSON."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        options = [param.get_help_record(ctx) for param in self.params if isinstance(param, click.Option)]
+        arguments = " ".join(piece for param in self.params for piece in param.get_usage_pieces(ctx))
+        name = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+        shown = {"command": name, "does": self.get_short_help_str(200), "arguments": arguments}
+        return json.dumps(shown | {"options": dict(told for told in options if told)})
+
+
+class _Group(click.Group):
+    command_class = _Command
+    group_class = type  # groups are of this class, too
+
+
+@click.group(cls=_Group, invoke_without_command=True, add_help_option=False)
 @click.pass_context
 def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
@@ -87,8 +104,8 @@ def show_schema() -> None:
 def status(settings: Settings, url: str | None, wait: float, revision: str | None) -> int:
     """What each worker runs; exit 1 if not all run --revision in time."""
     base = url or f"http://127.0.0.1:{settings.port}"
-    if urlsplit(base).scheme not in ("http", "https"):
-        raise click.UsageError(f"--url must begin with http:// or https://, not {base!r}")
+    if not _can_be_asked(base):
+        raise click.UsageError(f"--url must be like http://127.0.0.1:5000, not {base!r}")
     deadline = time.monotonic() + wait
     while True:
         found = _fetch(base.rstrip("/") + "/config/status")
@@ -173,6 +190,15 @@ def _compare(old: bytes | None, new: documents.Document) -> dict[str, Any]:
     return {"previous": None if old is None else documents.revision(old), "changed": documents.changed(before, new)}
 
 
+def _can_be_asked(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        is_meant = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        return False
+    return bool(is_meant) and not re.search(r"[\s@?#]", address) and address.isprintable()
+
+
 def _runs(found: dict[str, Any], revision: str | None) -> bool:
     if "error" in found:
         return False
@@ -181,12 +207,28 @@ def _runs(found: dict[str, Any], revision: str | None) -> bool:
 
 
 def _fetch(url: str) -> dict[str, Any]:
+    proxies: dict[str, str] | None = (
+        {} if _is_loopback(urlsplit(url).hostname or "") else None
+    )  # None: those of the environment
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - the scheme was checked
-            found: dict[str, Any] = json.load(response)
-            return found
-    except (OSError, ValueError) as error:
-        return {"error": f"{url}: {error}"}
+        with urllib.request.build_opener(urllib.request.ProxyHandler(proxies)).open(url, timeout=5) as response:
+            found = json.load(response)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return {"error": f"{url}: {str(error) or type(error).__name__}"}
+    return found if _is_status(found) else {"error": f"{url}: what answers there is not hola's status"}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_status(found: Any) -> TypeGuard[dict[str, Any]]:
+    if not isinstance(found, dict) or "revision" not in found or not isinstance(found.get("workers"), list):
+        return False
+    return all(isinstance(worker, dict) and "current" in worker for worker in found["workers"])
 
 
 def _check_one(file: Path, old: documents.Document | None) -> dict[str, Any]:

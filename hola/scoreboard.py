@@ -70,9 +70,9 @@ class Pod(Record):
     rejected = Word()  # L; hash of the content that was rejected last, 0 when the source is good
     held = Word()  # L; hash of content that a rollout keeps from this pod, 0 for none
     restart_required = Word()  # L; how many static settings the document in force wants otherwise
-    secrets_removed = Word()  # L; hash of the names of secrets whose files are gone
-    secrets_hash = Word()  # L; keyed hash of all secrets, 0 before the first look
+    secrets_hash = Word()  # L; keyed hash of all secrets there are, 0 before the first look
     secrets_known = Word()  # L; a bit for each secret's name there ever was, by a hash of it
+    secrets_failed_at = Word(real=True)  # L; monotonic; when a worker last could not read them, 0 for never
     faults_begun = Word()  # L; a bit for each fault of the document in force that was told to begin and not yet to end
     replacing = Word()  # L; one more than the slot whose worker is being replaced, since it hung or crashed on purpose
     replacing_since = Word(real=True)

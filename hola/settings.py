@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 import socket
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hola.errors import Fault, SettingsError
 
@@ -25,6 +27,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"
 
 # Kubernetes gives each pod variables of the services around it: HOLA_PORT, HOLA_SERVICE_HOST, ...
 _URL = r"^https?://[^/@\s?#]+(/[^@\s]*)?$"  # without a password, which would be shown
+_IN_URL = re.compile(r"(?<=://)\S+(?=@)|^[^\s/@]+:[^\s/@]+(?=@)|(?<=\?)\S+")  # what of an address may be a secret
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/([\x21-\x7e]{1,511}/)?[A-Za-z0-9+=,.@_-]{1,64}$"
 _SERVICE_LINK = re.compile(r"HOLA_(SERVICE_.*|PORT(_.*)?)$")
@@ -151,10 +154,32 @@ class Settings(BaseModel):
         host = socket.gethostname()
         return {"POD_NAME": host, "NODE_NAME": host} | values
 
+    @field_validator("otlp_endpoint", "otlp_traces_endpoint")
+    @classmethod
+    def _can_be_asked(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)  # raises what it finds wrong itself, as `url.port` does
+        if url.port == 0 or not url.hostname or not value.isascii():
+            raise ValueError("must be like http://collector:4318")
+        if url.query or url.fragment:
+            raise ValueError("must have no query, which is never sent: a token goes into OTEL_EXPORTER_OTLP_HEADERS")
+        return value
+
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
         if self.metrics_port is not None and self.metrics_port == self.port:
             raise ValueError("HOLA_METRICS_PORT must differ from PORT")
+        return self
+
+    @model_validator(mode="after")
+    def _authorities_can_be_read(self) -> Settings:
+        if self.otlp_certificate and (self.traces_endpoint or "").startswith("https:"):
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=self.otlp_certificate)
+            except OSError as error:  # ssl.SSLError is one
+                why = f"{self.otlp_certificate}: {str(error.strerror).lower()}"
+                raise ValueError(f"OTEL_EXPORTER_OTLP_CERTIFICATE holds no authorities: {why}") from None
         return self
 
     @property
@@ -218,14 +243,16 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _masked(value: Any, extra: Any) -> Any:
-    return "***" if value and extra["masked"] else value
+    if value and extra["masked"]:
+        return "***"
+    return _IN_URL.sub("***", value) if isinstance(value, str) else value
 
 
 def _fault(detail: Any) -> Fault:
-    name = str(detail["loc"][0]) if detail["loc"] else "HOLA_METRICS_PORT"
     message = str(detail["msg"]).removeprefix("Value error, ")
+    name, message = (str(detail["loc"][0]), message) if detail["loc"] else message.split(" ", 1)
     masked = any(f.alias == name and _masked("x", f.json_schema_extra) == "***" for f in Settings.model_fields.values())
-    may_hold_a_password = "@" in str(detail["input"])
+    may_hold_a_password = not {"@", "?"}.isdisjoint(str(detail["input"]))
     shown = "" if masked or may_hold_a_password or not detail["loc"] else f", not {str(detail['input'])[:80]!r}"
     return Fault(name, str(detail["type"]), message[:1].lower() + message[1:] + shown)
 

@@ -1,6 +1,6 @@
 """Whose turn it is to be replaced: one worker of the pod at a time, so that a trouble of all is no outage.
 
-The scoreboard holds it, from whoever goes by a decision of its own until its slot's next worker is ready.
+The scoreboard holds it, from whoever goes by a decision of its own until it is gone and a next worker is ready.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from hola.errors import LockTimeout
-from hola.scoreboard import Scoreboard
+from hola.scoreboard import FREE, Scoreboard
 
 TURN_SECONDS = 30.0  # after that somebody else may go, whatever became of the one whose turn it was
 
@@ -26,6 +26,10 @@ def take(board: Scoreboard, slot: int) -> bool:
 
 
 def give_back(board: Scoreboard, slot: int) -> None:
-    """The slot's next worker is ready: somebody else may go."""
-    if board.pod.replacing == slot + 1:
+    """The worker of `slot` is ready. If that whose turn it was is gone, somebody else may go.
+
+    The next worker of a slot need not be the one for who left it: it takes the lowest slot that is free.
+    """
+    going = int(board.pod.replacing) - 1
+    if going == slot or (going >= 0 and board.rows[going].state == FREE):
         board.pod.replacing = 0

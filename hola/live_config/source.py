@@ -20,6 +20,7 @@ from typing import TypeVar
 from hola.errors import SourceUnreadable
 
 DOCUMENT = "config.json"
+DATA = "..data"  # kubelet's link to the revision in force
 MOST_BYTES = 1 << 20  # of all files together; one more is read, so that the document's own limit can tell
 MOST_FILES = 50
 ATTEMPTS = 5
@@ -43,6 +44,20 @@ class Source:
     def __init__(self, directory: Path, pause: Callable[[float], None] = time.sleep) -> None:
         self.directory = directory
         self._pause = pause
+
+    def is_there(self) -> bool:
+        """False if nothing is mounted. What cannot be asked about is there, and may hold something."""
+        try:
+            return stat.S_ISDIR(self.directory.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    @property
+    def is_swapped(self) -> bool:
+        """True in kubelet's layout, where nothing is ever half-written."""
+        return (self.directory / DATA).is_symlink()
 
     def read(self) -> bytes:
         """The document's bytes, at most one more than the limit.
@@ -82,7 +97,7 @@ class Source:
             except OSError as error:
                 if error.errno not in _TRANSIENT or attempt == ATTEMPTS - 1:
                     reason = os.strerror(error.errno or 0).lower()
-                    raise SourceUnreadable(f"{self.directory / name}: {reason}") from None
+                    raise SourceUnreadable(f"{self.directory / (name or _name_in(error))}: {reason}") from None
             self._pause(PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
@@ -100,9 +115,14 @@ class Source:
     def _open_directory(self) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            return os.open(self.directory / "..data", flags)
+            return os.open(self.directory / DATA, flags)
         except FileNotFoundError:
             return os.open(self.directory, flags)
+
+
+def _name_in(error: OSError) -> str | Path:
+    """The file or directory that an error names; some name a descriptor."""
+    return error.filename if isinstance(error.filename, str | Path) else ""
 
 
 def _read_document(directory: int) -> bytes:

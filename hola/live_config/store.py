@@ -109,6 +109,10 @@ class LiveConfig:
             self._note_source(up=True)
         except SourceUnreadable as error:
             self._note_source(up=False, reason=str(error))
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell what comes without a look: a fault's end, the last worker to take a change on. Called by the watcher."""
         now = self.current()  # what another worker put in force meanwhile counts as taken on from here
         self._tell("info", *active_faults.end_those_over(self._board, now.document, now.generation, now.revision))
         self._check_convergence()
@@ -142,9 +146,9 @@ class LiveConfig:
         """
         document, revision = documents.parse(data), documents.revision(data)
         if origin == "source" and not documents.takes_part(document, self._facts.pod):
-            if not self._generation[0]:
+            if not self._generation[0] and self._last_good.read() != data:
                 self._boot_from_last_good()
-            if self._generation[0]:  # a pod with nothing else to run takes part whatever the percentage
+            if self.current().revision not in (NOTHING.revision, revision):  # with nothing else to run it takes part
                 return self._hold(data, document, revision)
         if self.current().revision == revision and origin == self._snapshot.origin:
             return True  # another worker was faster, so there is nothing to wait for
@@ -235,8 +239,7 @@ class LiveConfig:
         pod = self._board.pod
         if up:
             pod.source_read_at = time.time()
-        is_known_lost = not up and pod.errors > 0
-        if pod.source_up == up and (up or is_known_lost):
+        if pod.source_up == up and (up or pod.errors):
             return
         with self._board.lock() as board:
             if pod.source_up == up and (up or pod.errors):

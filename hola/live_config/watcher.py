@@ -7,6 +7,7 @@ and confd's way of updating, and takes any event as "look now": content decides,
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import select
@@ -20,21 +21,31 @@ from hola.live_config.inotify import Inotify
 from hola.telemetry.logs import get_logger
 
 QUIET_SECONDS = 0.005  # at most one look in this time; what happens meanwhile is looked at right after it
+SETTLE_SECONDS = 1.0
 JITTER = 0.1
 
 _log = get_logger("hola.config")
 
 
 class Watcher:
-    """Calls all `looks` at least every `poll_seconds` (±10 %), and at once when a directory changes."""
+    """Calls all `looks` at least every `poll_seconds` (±10 %), and at once when a directory changes.
+
+    Calls all `settles`, of what time alone changes, after the looks, and about once a second in between.
+    """
 
     def __init__(
-        self, directories: Sequence[Path], poll_seconds: float, use_events: bool, looks: Sequence[Callable[[], None]]
+        self,
+        directories: Sequence[Path],
+        poll_seconds: float,
+        use_events: bool,
+        looks: Sequence[Callable[[], None]],
+        settles: Sequence[Callable[[], None]],
     ) -> None:
         self._directories = directories
         self._poll_seconds = poll_seconds
         self._use_events = use_events
         self._looks = looks
+        self._settles = settles
         self._events: Inotify | None = None
         self._is_told = False
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -54,37 +65,58 @@ class Watcher:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        while True:
-            is_new_watch = self._watch()
-            if not is_new_watch and self._wait(self._poll_seconds * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 - jitter
-                return
-            for look in self._looks:
-                self._try(look)
+        while not self._is_over():
+            self._try_all(self._looks)
+            self._try_all(self._settles)
             time.sleep(QUIET_SECONDS)
 
-    def _try(self, look: Callable[[], None]) -> None:
+    def _is_over(self) -> bool:
+        """Wait for a reason to look; True when it is time to end."""
         try:
-            look()
-        except Exception:  # noqa: BLE001 - the watcher must outlive whatever one look meets
+            return not self._watch() and self._wait()
+        except Exception:  # noqa: BLE001 - whatever the file system answers, the looks by the clock go on
             _log.exception("config_watch_failed")
+            time.sleep(min(self._poll_seconds, 1.0))  # what failed at once may fail again at once
+            return False
 
-    def _wait(self, seconds: float) -> bool:
-        """Wait for an event, a nudge or the time; True when it is time to end."""
+    def _try_all(self, steps: Sequence[Callable[[], None]]) -> None:
+        for step in steps:
+            try:
+                step()
+            except Exception:  # noqa: BLE001 - the watcher must outlive whatever one step meets
+                _log.exception("config_watch_failed")
+
+    def _wait(self) -> bool:
+        """Wait for an event, a nudge or the next look's time, and settle meanwhile; True when it is time to end."""
+        seconds = self._poll_seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
+        steps = math.ceil(self._poll_seconds / SETTLE_SECONDS)
+        for step in range(steps):
+            if step:
+                self._try_all(self._settles)
+            if came := self._wait_once(seconds / steps):
+                return b"s" in came
+        return False
+
+    def _wait_once(self, seconds: float) -> bytes:
+        """What came in this time: e for an event, n for a nudge, s for the end; nothing if only the time passed."""
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         if self._events:
             poll.register(self._events.fd, select.POLLIN)
         ready = [descriptor for descriptor, _event in poll.poll(seconds * 1000)]
-        if self._events and self._events.fd in ready and not self._events.drain():
-            self._unwatch()  # a directory itself was replaced: watch the new one
-        return self._reader in ready and b"s" in os.read(self._reader, 65536)
+        came = b""
+        if self._events and self._events.fd in ready:
+            came += b"e"
+            if not self._events.drain():
+                self._unwatch()  # a directory itself was replaced: watch the new one
+        return came + os.read(self._reader, 65536) if self._reader in ready else came
 
     def _watch(self) -> bool:
         """Watch whatever is there; True if the watch is new, so that what came before it may be unseen."""
         if not self._use_events:
             return False
         before = self._events
-        if before and not any(path.is_dir() for path in before.missing):
+        if before and not any(os.path.isdir(path) for path in before.missing):  # noqa: PTH112 - says no where Path raises
             return False
         try:
             events = Inotify(self._directories)

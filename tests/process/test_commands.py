@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +16,17 @@ import pytest
 from tests.support import ROOT, Service, clean_environment, run_command
 
 GOOD = str(ROOT / "config" / "config.json")
+
+
+STRANGE = [
+    b"SSH-2.0-OpenSSH_9.6\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\n\r\n42",
+    b'HTTP/1.1 200 OK\r\n\r\n{"revision": "0", "workers": [1]}',
+    b"HTTP/1.1 200 OK\r\n\r\n\xff",
+    b"",
+]
 
 
 def test_check_reports_and_exits_by_validity(tmp_path: Path) -> None:
@@ -49,8 +64,31 @@ def test_wrong_settings_are_exit_78() -> None:
     assert [fault["path"] for fault in lines[0]["faults"]] == ["PORT", "HOLA_THREADS"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:abc"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem"},
+    ],
+)
+def test_a_collector_that_cannot_be_meant_is_exit_78_of_commands_and_of_the_service(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    code, lines, errors = run_command("help", within_seconds=30, **settings)
+    assert (code, [line["event"] for line in lines], errors) == (78, ["settings_invalid"], "")
+    with Service(tmp_path, **settings) as service:
+        assert service.process.wait(20) == 78
+        service.wait_for("settings_invalid")
+        assert len(service.lines) == 1
+
+
 def test_settings_are_shown_and_secrets_are_not() -> None:
-    _, lines, _ = run_command("settings", PORT="1234", OTEL_EXPORTER_OTLP_HEADERS="authorization=S3NT1NEL")
+    _, lines, _ = run_command(
+        "settings",
+        PORT="1234",
+        OTEL_EXPORTER_OTLP_HEADERS="authorization=S3NT1NEL",
+        CONSUL_HTTP_ADDR="http://me:S3NT1NEL@consul",
+    )
     values = {row["name"]: row["value"] for row in lines[1]}
     assert values["PORT"] == 1234
     assert "S3NT1NEL" not in str(lines)
@@ -68,6 +106,28 @@ def test_status_waits_for_a_revision(service: Service) -> None:
     assert run_command("config", "status", "--url", url, "--wait", "5", "--revision", revision)[0] == 0
     assert run_command("config", "status", "--url", url, "--wait", "0.3", "--revision", "000000000000")[0] == 1
     assert run_command("config", "status", "--url", "file:///etc/passwd")[0] == 64
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_status_asks_no_proxy_for_its_own_pod(service: Service, variable: str) -> None:
+    url = f"http://127.0.0.1:{service.port}"
+    assert run_command("config", "status", "--url", url, **{variable: "http://127.0.0.1:9"})[0] == 0  # type: ignore[arg-type]  # a name of no parameter
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_status_tells_an_answer_that_is_no_status(answer: bytes) -> None:
+    with _answering(answer) as url:
+        code, lines, errors = run_command("config", "status", "--url", url)
+    assert (code, errors) == (1, "")
+    assert [line.get("event") for line in lines] == ["command_started", None, "command_finished"]
+    assert lines[1]["error"].startswith(url)
+
+
+def test_status_waits_on_whatever_is_answered_meanwhile(service: Service) -> None:
+    revision = service.get("/config").json()["revision"]
+    status = service.get("/config/status").body
+    with _answering(*STRANGE, b"HTTP/1.1 200 OK\r\n\r\n" + status) as url:
+        assert run_command("config", "status", "--url", url, "--wait", "20", "--revision", revision)[0] == 0
 
 
 def test_help_lists_every_command() -> None:
@@ -108,3 +168,19 @@ def test_the_entry_point_execs_in_every_branch() -> None:
     assert len(branches) == 2
     assert all("exec " in branch for branch in branches)
     assert subprocess.run(["sh", "-n", ROOT / "entrypoint.sh"], check=False).returncode == 0
+
+
+@contextmanager
+def _answering(*answers: bytes) -> Iterator[str]:
+    """The URL of a server that gives these answers, one a connection."""
+
+    def serve() -> None:
+        for answer in answers:
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -56,6 +56,18 @@ def test_a_rotated_token_is_used_and_the_old_one_for_its_grace(secrets: Path, tm
         assert service.metrics()['hola_secret_age_seconds{name="api_token"}'] < 60
 
 
+def test_a_token_that_is_written_in_place_is_rotated_once(secrets: Path, tmp_path: Path) -> None:
+    """Row 26: emptied and written anew under its name, as by an editor, and looked at all the time."""
+    (secrets / "api_token").write_text("old")
+    with Service(tmp_path, HOLA_CONFIG_WATCH="poll", HOLA_CONFIG_POLL_SECONDS="0.02") as service:
+        service.ready()
+        for content in ("", "new"):
+            (secrets / "api_token").write_text(content)
+        eventually(lambda: _answers(service, "new") == {200}, "the new token accepted by all", 10)
+        assert (_answers(service, "old"), _answers(service, "")) == ({200}, {401})
+        assert told(service, "secret_rotated") == 1
+
+
 def test_secrets_are_always_of_one_revision(secrets: Path, tmp_path: Path) -> None:
     """Row 14: all 20 files of a revision are written at one time, so in each of 500 scrapes all have one age."""
     volume, began = Volume(secrets), float(int(time.time())) - 1000
@@ -108,6 +120,41 @@ def test_a_worker_that_cannot_read_the_secrets_lets_nobody_in(secrets: Path, tmp
             (secrets / "directory").mkdir()
         os.kill(service.workers()[0]["pid"], signal.SIGKILL)
         eventually(lambda: told(service, "worker_ready") == 5, "the replacement", 10)
+        assert _answers(service, "") == {401}
+
+
+def test_a_removed_secret_is_told_once_and_a_replacement_changes_nothing(secrets: Path, tmp_path: Path) -> None:
+    """README: `secret_removed`, `secret_rotated` once a pod and transition, also with a worker born in between."""
+    for name in ("api_token", "other"):
+        (secrets / name).write_text("old")
+    with Service(tmp_path, numbered(0), HOLA_CONFIG_POLL_SECONDS="0.1") as service:
+        service.ready()
+        (secrets / "api_token").unlink()
+        assert service.wait_for("secret_removed")["name"] == "api_token"
+        os.kill(service.workers()[0]["pid"], signal.SIGKILL)
+        eventually(lambda: told(service, "worker_ready") == 5, "the replacement", 10)
+        for number in range(1, 11):
+            service.put(numbered(number))
+            eventually(lambda: all_run(service, number), "another look of all", 10)  # noqa: B023 - called at once
+        rename_into(secrets, b"new", "other")
+        assert service.wait_for("secret_rotated")["name"] == "other"
+        for number in range(11, 21):
+            service.put(numbered(number))
+            eventually(lambda: all_run(service, number), "another look of all", 10)  # noqa: B023 - called at once
+        assert (told(service, "secret_removed"), told(service, "secret_rotated")) == (1, 1)
+
+
+def test_secrets_that_cannot_be_read_at_boot_let_nobody_in(secrets: Path, tmp_path: Path) -> None:
+    """Row 26: what was never read may hold a token. It is told once a pod, and served as soon as it can be read."""
+    (secrets / "api_token").write_text("token")
+    (secrets / "dangling").symlink_to(tmp_path / "nowhere")
+    with Service(tmp_path) as service:
+        service.ready()
+        assert (_answers(service, ""), _answers(service, "token")) == ({401}, {401})
+        assert told(service, "config_watch_failed") == 1
+        assert service.wait_for("config_watch_failed")["path"] == str(secrets / "dangling")
+        (secrets / "dangling").unlink()
+        eventually(lambda: _answers(service, "token") == {200}, "the token accepted by all", 10)
         assert _answers(service, "") == {401}
 
 

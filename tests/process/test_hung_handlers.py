@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,21 @@ def test_a_service_that_hangs_everywhere_comes_back(tmp_path: Path) -> None:
         _check_one_at_a_time(service)
         assert all(answer.result() is None for answer in hung)
         assert service.metrics()['hola_worker_exits_total{reason="timeout"}'] == 4
+
+
+def test_after_a_reload_a_turn_is_given_back_as_well(tmp_path: Path) -> None:
+    """Rows A9, B12: workers in other slots than those they replace follow each other as soon as they are ready."""
+    with (
+        Service(tmp_path, HOLA_REQUEST_SECONDS=str(LIMIT), WEB_CONCURRENCY="2", HOLA_THREADS="2") as service,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        service.ready().process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(service.events("worker_exited")) == 2, "the old workers' ends", 20)
+        hung = [pool.submit(_hang, service) for _ in range(4)]
+        eventually(lambda: _busy(service) == 4, "4 handlers at once", 5)
+        eventually(lambda: len(service.events("worker_exited")) == 4, "both replaced", 25)
+        assert {line["worker_slot"] for line in service.events("worker_exited")[2:]} == {2, 3}
+        assert all(hang.result() is None for hang in hung)
 
 
 def test_the_others_of_a_stuck_worker_lose_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.support import Service, eventually
 
@@ -91,6 +93,23 @@ def test_a_log_level_ends_by_itself(own_service: Service) -> None:
     eventually(lambda: own_service.get("/livez") and own_service.events("request_finished"), "debug lines", 2)
     eventually(lambda: datetime.now(UTC).isoformat() > until, "the end", 3)
     eventually(lambda: not _is_probe_told(own_service), "probes quiet again", 3)
+
+
+def test_what_ends_by_itself_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
+    """README: a value with `until` ends by itself, though the source is looked at every ten minutes."""
+    until = (datetime.now(UTC) + timedelta(seconds=6)).isoformat()
+    fault = {"id": "drill", "route": "/nowhere", "status": 503, "until": until}
+    document = json.dumps({"log_level": {"value": "debug", "until": until}, "faults": [fault]})
+    with Service(tmp_path, document, HOLA_CONFIG_WATCH="poll", HOLA_CONFIG_POLL_SECONDS="600") as service:
+        service.ready()
+        ready_at = time.monotonic()
+        assert _is_probe_told(service) or datetime.now(UTC).isoformat() > until
+        eventually(lambda: datetime.now(UTC).isoformat() > until, "the end", 7)
+        service.wait_for("fault_ended", 5, fault_id="drill", reason="expired")
+        eventually(lambda: not any(_is_probe_told(service) for _ in range(16)), "probes quiet again", 10)
+        elapsed, figures = time.monotonic() - ready_at, service.metrics()
+        assert figures["hola_config_source_age_seconds"] >= elapsed, "nobody looked meanwhile"
+        assert figures["hola_config_apply_duration_seconds_count"] == 1
 
 
 def test_a_fault_is_injected_and_stamped(own_service: Service) -> None:

@@ -74,6 +74,13 @@ def test_a_document_is_compared_with_the_one_that_runs(console: Console) -> None
         ["config", "check", "/dev/null", "--against", "/nowhere/old.json"],
         ["config", "chekc"],
         ["config", "status", "--url", "file:///etc/passwd"],
+        ["config", "status", "--url", "http://127.0.0.1:abc"],
+        ["config", "status", "--url", "http://127.0.0.1:0"],
+        ["config", "status", "--url", "http://[::1"],
+        ["config", "status", "--url", "http://:5000"],
+        ["config", "status", "--url", "http://a b"],
+        ["config", "status", "--url", "http://me:S3NT1NEL@127.0.0.1"],
+        ["config", "status", "--url", "http://127.0.0.1/?a=b"],
         ["config", "status", "--wait", "-1"],
         ["frobnicate"],
         ["settings", "--all"],
@@ -109,6 +116,17 @@ def test_help_names_every_command(console: Console, arguments: list[str]) -> Non
     _code, shown = console.run(*arguments)
     assert {"serve", "config check", "config schema", "config status", "settings", "help"} <= shown["commands"].keys()
     assert all(shown["commands"].values())
+
+
+@pytest.mark.parametrize("command", [["config", "check"], ["config", "push"], ["bucket", "ls"], ["help"]])
+def test_help_of_one_command_is_json_as_well(console: Console, command: list[str]) -> None:
+    code, shown = console.run(*command, "--help")
+    _code, table = console.run("help")
+    assert code == EX_OK
+    assert (shown["command"], shown["does"]) == (" ".join(command), table["commands"][" ".join(command)])
+    if command == ["config", "check"]:
+        assert shown["arguments"] == "FILES..."
+        assert shown["options"] == {"--against PATH": "report what differs from this document"}
 
 
 def test_a_service_that_does_not_answer_is_told_at_once(console: Console) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hola.live_config.secrets import Secret, Secrets
+from hola.live_config.secrets import UNTOLD_SECONDS, Secret, Secrets
 from hola.live_config.source import Source
 from hola.scoreboard import Scoreboard
 from hola.telemetry.logs import get_logger
@@ -73,7 +73,35 @@ def test_a_worker_born_after_a_secret_vanished_accepts_nothing_for_it(volume: Vo
         volume.put(**{f"file{number}": b"" for number in range(99)})
     born_later = volume.secrets()
     assert [born_later.accepts("api_token", value) for value in (OLD, b"")] == [False, False]
-    assert born_later.accepts("never_there", b"") is None
+    assert born_later.accepts("never_there", b"") is (False if fault == "unreadable" else None)
+
+
+def test_a_directory_that_was_never_read_opens_nothing_and_is_told_once(volume: Volume, lines: Lines) -> None:
+    (volume.directory / "api_token").write_bytes(OLD)
+    (volume.directory / "dangling").symlink_to("nowhere")
+    workers = [volume.secrets() for _ in range(4)]
+    for worker in workers:
+        worker.look()
+    assert {worker.accepts("api_token", value) for worker in workers for value in (OLD, b"")} == {False}
+    (line,) = lines.parsed
+    assert (line["event"], line["level"]) == ("config_watch_failed", "error")
+    assert (line["path"], line["reason"]) == (str(volume.directory / "dangling"), "no such file or directory")
+    (volume.directory / "dangling").unlink()
+    workers[0].look()
+    assert [workers[0].accepts("api_token", value) for value in (OLD, b"")] == [True, False]
+    assert workers[0].accepts("never_there", b"") is None
+
+
+@pytest.mark.parametrize(("quiet_seconds", "times"), [(UNTOLD_SECONDS - 5, 1), (UNTOLD_SECONDS + 5, 2)])
+def test_another_time_in_which_nothing_can_be_read_is_told_again(
+    volume: Volume, lines: Lines, quiet_seconds: float, times: int
+) -> None:
+    volume.put(**{f"file{number}": b"" for number in range(99)})
+    worker = volume.secrets()
+    volume.board.pod.secrets_failed_at -= quiet_seconds
+    worker.look()
+    assert [line["reason"] for line in lines.parsed] == ["99 files, the limit is 50"] * times
+    assert {line["path"] for line in lines.parsed} == {str(volume.directory)}
 
 
 def test_an_empty_secret_lets_nobody_pass(volume: Volume) -> None:
@@ -134,6 +162,47 @@ def test_a_worker_that_is_born_later_tells_nothing(volume: Volume, lines: Lines)
     volume.secrets()
     volume.secrets()
     assert lines.names == []
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_workers_that_know_different_secrets_tell_each_transition_once(
+    volume: Volume, lines: Lines, first: int
+) -> None:
+    """One born after a removal knows fewer names, and hides neither what the others tell nor has it told again."""
+    volume.put(api_token=OLD, other=b"1")
+    workers = [volume.secrets() for _ in range(2)]
+    volume.put(other=b"1")
+    for worker in workers:
+        worker.look()
+    workers += [volume.secrets()]
+    story = [("secret_removed", "api_token")]
+    for files, told in [
+        ({"other": b"1"}, []),
+        ({"other": b"2"}, [("secret_rotated", "other")]),
+        ({"other": b"2", "api_token": OLD}, []),
+        ({"other": b"2", "api_token": NEW}, [("secret_rotated", "api_token")]),
+        ({"api_token": NEW}, [("secret_removed", "other")]),
+        ({"api_token": NEW, "other": b"2"}, []),
+        ({"api_token": NEW}, [("secret_removed", "other")]),
+    ]:
+        volume.put(**files)
+        for _ in range(3):
+            for worker in workers[first:] + workers[:first]:
+                worker.look()
+        story += told
+        assert [(line["event"], line["name"]) for line in lines.parsed] == story
+
+
+def test_a_rotation_that_a_newborn_sees_first_is_told_by_who_knew_the_value_before(
+    volume: Volume, lines: Lines
+) -> None:
+    volume.put(api_token=OLD)
+    old = volume.secrets()
+    volume.put(api_token=NEW)
+    volume.secrets()
+    assert lines.names == []
+    old.look()
+    assert lines.names == ["secret_rotated"]
 
 
 def test_ages_are_those_of_the_files(volume: Volume) -> None:

@@ -61,6 +61,13 @@ def test_settings_are_frozen() -> None:
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:abc"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:65536"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/spän"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/own#part"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable(name: str, value: str) -> None:
@@ -69,6 +76,44 @@ def test_a_wrong_value_is_named_with_its_variable(name: str, value: str) -> None
     (fault,) = caught.value.faults
     assert fault.path == name
     assert repr(value) in fault.message
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize("url", ["https://c/own?sig=S3NT1NEL", "https://c?sig=S3NT1NEL", "https://me:S3NT1NEL@c/own"])
+def test_a_collectors_address_that_holds_a_secret_is_refused_and_not_shown(name: str, url: str) -> None:
+    """A query would not be sent, and both would be shown."""
+    with pytest.raises(SettingsError) as caught:
+        load({name: url})
+    (fault,) = caught.value.faults
+    assert fault.path == name
+    assert "S3NT1NEL" not in fault.message
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_asked_for"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c/own"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_authorities_that_are_needed_and_cannot_be_read_are_a_fault(
+    tmp_path: Path, content: str | None, environ: dict[str, str], is_asked_for: bool
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    given = environ | {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "ca.pem")}
+    if not is_asked_for:
+        assert load(given).otlp_certificate == tmp_path / "ca.pem"
+        return
+    with pytest.raises(SettingsError) as caught:
+        load(given)
+    (fault,) = caught.value.faults
+    assert fault.path == "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    assert str(tmp_path / "ca.pem") in fault.message
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -136,6 +181,26 @@ def test_the_description_has_a_row_for_each_variable_with_all_that_a_reader_need
     assert found["HOLA_METRICS_PORT"]["type"] == "integer"
     assert len(found) == len(Settings.model_fields)
     assert all(row["meaning"] for row in found.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://me:S3NT1NEL@consul:8500", "http://***@consul:8500"),
+        ("http://me:S3N@/T1NEL@consul:8500", "http://***@consul:8500"),
+        ("me:S3NT1NEL@consul:8500", "***@consul:8500"),
+        ("http://consul:8500/?token=S3NT1NEL&dc=1", "http://consul:8500/?***"),
+        ("http://consul:8500", "http://consul:8500"),
+        ("consul:8500", "consul:8500"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_secret(value: str, shown: str) -> None:
+    assert rows({"CONSUL_HTTP_ADDR": value})["CONSUL_HTTP_ADDR"]["value"] == shown
+
+
+def test_what_only_looks_like_an_address_is_shown_as_it_is() -> None:
+    role = "arn:aws:iam::111122223333:role/hola@prod"
+    assert rows({"HOLA_EXPECTED_ROLE_ARN": role})["HOLA_EXPECTED_ROLE_ARN"]["value"] == role
 
 
 def test_a_collectors_token_is_masked_in_descriptions_and_faults() -> None:

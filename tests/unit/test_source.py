@@ -150,3 +150,17 @@ def test_too_much_in_a_directory_is_unreadable(tmp_path: Path, files: dict[str, 
     swap_data(tmp_path, files)
     with pytest.raises(SourceUnreadable):
         Source(tmp_path).read_all()
+
+
+@pytest.mark.parametrize(
+    ("what", "is_there"), [("nothing", False), ("a file", False), ("a directory", True), ("a link to itself", True)]
+)
+def test_a_directory_that_cannot_be_asked_about_counts_as_there(tmp_path: Path, what: str, is_there: bool) -> None:
+    directory = tmp_path / "volume"
+    if what == "a file":
+        directory.write_bytes(b"")
+    elif what == "a directory":
+        directory.mkdir()
+    elif what == "a link to itself":
+        directory.symlink_to(directory)
+    assert Source(directory).is_there() is is_there

@@ -49,6 +49,25 @@ def test_the_source_takes_over_from_the_last_known_good_even_with_the_same_conte
     assert (worker.current().origin, worker.current().generation) == ("source", 2)
 
 
+def test_the_very_document_that_a_pod_runs_is_not_held_back_from_it(pod: Pod, tmp_path: Path) -> None:
+    """It took part since it had nothing else to run; neither a restart nor a source that comes back is news."""
+    document = '{"greeting": "A", "_meta": {"rollout": {"percent": 0}}}'
+    pod.booted(document).look()
+    again = Pod(tmp_path, Scoreboard())
+    worker = again.booted()
+    assert (worker.current().origin, worker.current().generation, again.history) == ("source", 1, ["config_applied"])
+    (pod.volume / "config.json").unlink()
+    third = Pod(tmp_path, Scoreboard())
+    worker = third.booted()
+    assert worker.current().origin == "last_known_good"
+    third.put(document)
+    worker.look()
+    assert (worker.current().origin, int(third.board.pod.held)) == ("source", 0)
+    worker = third.booted(slot=1)
+    worker.look()
+    assert "config_held" not in third.history
+
+
 def test_a_pod_with_neither_source_nor_last_known_good_has_no_document(pod: Pod) -> None:
     pod.state.mkdir()
     (pod.state / "last-known-good.json").write_text("{torn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hola import turn
-from hola.scoreboard import Scoreboard
+from hola.scoreboard import BOOTING, FREE, STOPPING, Scoreboard
 from hola.turn import TURN_SECONDS
 
 
@@ -14,11 +14,21 @@ def test_one_worker_goes_at_a_time(board: Scoreboard) -> None:
 
 
 def test_the_next_may_go_when_the_one_before_is_replaced(board: Scoreboard) -> None:
+    board.rows[2].state = BOOTING
     turn.take(board, 2)
     turn.give_back(board, 3)
     assert not turn.take(board, 3)
     turn.give_back(board, 2)
     assert turn.take(board, 3)
+
+
+@pytest.mark.parametrize(("state", "is_free"), [(FREE, True), (STOPPING, False), (BOOTING, False)])
+def test_the_next_one_may_live_in_another_slot(board: Scoreboard, state: int, is_free: bool) -> None:
+    """As after a reload, whose workers have the upper slots, and each replacement the lowest that is free."""
+    board.rows[5].state = state
+    turn.take(board, 5)
+    turn.give_back(board, 0)
+    assert turn.take(board, 6) is is_free
 
 
 @pytest.mark.parametrize(("age", "is_free"), [(TURN_SECONDS - 5, False), (TURN_SECONDS, True)])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from hola.live_config.watcher import Watcher
+from hola.live_config.watcher import JITTER, Watcher
 from tests.support import eventually
 from tests.unit.conftest import Lines
 from tests.unit.volume import rename_into, swap_data
@@ -20,7 +21,7 @@ class Eyes:
     """Counts the looks and keeps what the last one saw."""
 
     def __init__(self, volume: Path) -> None:
-        self.volume, self.seen, self.looks, self.ticks = volume, b"", 0, 0
+        self.volume, self.seen, self.looks, self.ticks, self.settled = volume, b"", 0, 0, 0
         self.fails = False
         self.watchers: list[Watcher] = []
 
@@ -37,8 +38,11 @@ class Eyes:
     def tick(self) -> None:
         self.ticks += 1
 
+    def settle(self) -> None:
+        self.settled += 1
+
     def start(self, use_events: bool, poll_seconds: float, *more: Path) -> Watcher:
-        watcher = Watcher([self.volume, *more], poll_seconds, use_events, looks=[self.look, self.tick])
+        watcher = Watcher([self.volume, *more], poll_seconds, use_events, [self.look, self.tick], [self.settle])
         self.watchers.append(watcher)
         watcher.start()
         if use_events and self.volume.exists():
@@ -97,7 +101,7 @@ def test_a_nudge_is_a_look_now(eyes: Eyes) -> None:
 
 
 def test_any_number_of_nudges_does_not_block(eyes: Eyes) -> None:
-    watcher = Watcher([eyes.volume], NEVER, False, looks=[eyes.look])
+    watcher = Watcher([eyes.volume], NEVER, False, [eyes.look], [])
     for _ in range(66_000):
         watcher.nudge()
 
@@ -108,6 +112,24 @@ def test_a_look_that_fails_is_told_and_neither_ends_the_watch_nor_the_other_look
     eventually(lambda: eyes.looks > 1 and eyes.ticks > 1, "more looks", within_seconds=2)
     assert lines.parsed[0]["event"] == "config_watch_failed"
     assert lines.parsed[0]["error"] == "ValueError: met something strange"
+
+
+def test_a_path_that_cannot_be_asked_about_ends_no_watch(eyes: Eyes, tmp_path: Path, lines: Lines) -> None:
+    """A name that is too long, as a parent that may not be searched or a server that is gone: an error, not a no."""
+    eyes.start(True, SOON, tmp_path / ("x" * 300))
+    eventually(lambda: eyes.looks > 2, "more looks", within_seconds=2)
+    assert lines.names == []
+
+
+def test_whatever_a_watch_meets_it_is_told_and_looked_on_without_haste(
+    eyes: Eyes, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = eyes.start(True, SOON)
+    monkeypatch.setattr(watcher, "_watch", lambda: 1 / 0)
+    eyes.looks = 0
+    eventually(lambda: eyes.looks > 2, "more looks", within_seconds=2)
+    assert set(lines.names) == {"config_watch_failed"}
+    assert len(lines.names) <= eyes.looks + 1
 
 
 def test_a_directory_that_is_replaced_is_watched_anew(eyes: Eyes) -> None:
@@ -138,6 +160,33 @@ def test_a_second_directory_is_watched_though_it_comes_later(eyes: Eyes, tmp_pat
     assert watcher._events.missing == [later]
     later.mkdir()
     eventually(lambda: watcher._events and not watcher._events.missing, "both were watched", within_seconds=2)
+
+
+@pytest.mark.parametrize("use_events", [True, False])
+def test_what_time_alone_ends_is_settled_about_once_a_second(eyes: Eyes, use_events: bool) -> None:
+    """However rarely the source is looked at; and no more often than that, since each costs a wake."""
+    eyes.start(use_events, NEVER)
+    eyes.looks, eyes.settled, began = 0, 0, time.monotonic()
+    eventually(lambda: eyes.settled >= 3, "settled three times", within_seconds=10)
+    assert time.monotonic() - began >= 2 * (1 - JITTER)
+    assert eyes.looks == 0
+
+
+@pytest.mark.parametrize(("poll_seconds", "wakes"), [(0.02, 1), (1.0, 1), (1.5, 2), (600.0, 600)])
+def test_a_poll_is_waited_for_in_steps_of_a_second(
+    eyes: Eyes, monkeypatch: pytest.MonkeyPatch, poll_seconds: float, wakes: int
+) -> None:
+    """At the default poll that is one wake a second, as without anything to settle."""
+    watcher, waits = Watcher([eyes.volume], poll_seconds, False, [eyes.look], [eyes.settle]), list[float]()
+
+    def wait(seconds: float) -> bytes:
+        waits.append(seconds)
+        return b""
+
+    monkeypatch.setattr(watcher, "_wait_once", wait)
+    assert not watcher._is_over()
+    assert (len(waits), eyes.settled) == (wakes, wakes - 1)
+    assert poll_seconds * (1 - JITTER) <= sum(waits) <= poll_seconds * (1 + JITTER)
 
 
 @pytest.mark.parametrize("use_events", [True, False])
