@@ -70,11 +70,12 @@ class Connection(TConn):
             self.parser.unreader.unread(bytes(self.received))
             self.received.clear()
 
-    def await_next(self, most_body_bytes: int) -> None:
-        """Get ready for the next request; what the parser read ahead of it comes back. In the thread, too."""
+    def await_next(self, most_body_bytes: int) -> bool:
+        """Get ready for the next request; what the parser read ahead of it comes back. In the thread, too; True."""
         self.is_first = False
         self.received += self.parser.unreader.take_buffered()
         self.stage = stage(self.received, most_body_bytes)
+        return True
 
     @property
     def is_operational(self) -> bool:

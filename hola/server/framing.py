@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+MOST_DIGITS = 18  # of a length: still a number of bytes that exists, and far from what int() refuses to read
 MOST_HEAD_BYTES = 64 * 1024  # above all of the parser's own limits together that hola sets
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")  # bare line feeds too, so that the parser refuses them at once
@@ -45,7 +46,7 @@ def _stage_of_body(data: bytes | bytearray, start: int, most_body_bytes: int) ->
     if _EXPECT.search(head):  # the client waits for "100 Continue", which only the parser sends
         return Stage.COMPLETE
     lengths, codings = _LENGTH.findall(head), [coding.strip().lower() for coding in _CODING.findall(head)]
-    if len(lengths) == 1 and not codings and lengths[0].strip().isdigit():
+    if len(lengths) == 1 and not codings and lengths[0].strip().isdigit() and len(lengths[0]) <= MOST_DIGITS:
         wanted = int(lengths[0])
         is_here = wanted > most_body_bytes or len(data) - start >= wanted
         return Stage.COMPLETE if is_here else Stage.BODY

@@ -21,8 +21,9 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
+from hola.server import failure
 from hola.server.admission import HESITATE_SECONDS, Admission
-from hola.server.answering import AnsweringWorker
+from hola.server.closing import ClosingWorker
 from hola.server.config import WorkerConfig
 from hola.server.connection import LINGER_SECONDS, Connection
 from hola.server.framing import Stage
@@ -36,7 +37,7 @@ from hola.telemetry.handover import queue_seconds
 TICK_SECONDS = 0.1
 
 
-class Worker(AnsweringWorker):
+class Worker(ClosingWorker):
     """One worker process. `join` is called by the hooks before `init_process`.
 
     A connection is in one place at a time: `_waiting` or `_lingering`, the main loop's, or `_serving` or
@@ -183,9 +184,15 @@ class Worker(AnsweringWorker):
             self._check_left(conn)
             return
         before = conn.stage
-        if not conn.receive(self.settings.max_body_bytes):
+        try:
+            if not conn.receive(self.settings.max_body_bytes):
+                self._close(conn)
+                return
+        except Exception:  # noqa: BLE001 - what a client sends costs nobody but this client
+            failure.tell()
             self._close(conn)
-        elif conn.stage is Stage.COMPLETE:
+            return
+        if conn.stage is Stage.COMPLETE:
             self._dispatch(conn)
         else:
             if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
@@ -220,44 +227,6 @@ class Worker(AnsweringWorker):
         else:
             self._wait(conn)
 
-    def _linger(self, conn: Connection) -> None:
-        """Close without waiting: the client's own end is waited for in the poller."""
-        if conn.half_close():
-            self._close(conn)
-            return
-        self._lingering[conn] = None
-        self.poller.arm(conn.descriptor, conn.on_readable)
-
-    def _check_left(self, conn: Connection) -> None:
-        if conn.has_left():
-            self._close(conn)
-        else:
-            self.poller.arm(conn.descriptor, conn.on_readable)
-
-    def _close(self, conn: Connection) -> None:
-        self.poller.forget(conn.descriptor, conn.on_readable)
-        self._waiting.pop(conn, None)
-        self._lingering.pop(conn, None)
-        self._count_connection(-1)
-        conn.close()
-
-    def _count_connection(self, change: int) -> None:
-        self.nr_conns += change
-        self.row.connections = self.nr_conns
-
-    def _time_out(self, conn: Connection) -> None:
-        """A client took too long. One that never sent anything is closed, one in the middle is told."""
-        del self._waiting[conn]
-        if conn.stage is Stage.IDLE:
-            if conn.is_first:
-                self.row.add("slow_clients", 0)
-            self._close(conn)
-            return
-        self.row.add("slow_clients", 1 if conn.stage is Stage.HEAD else 2)
-        conn.sock.setblocking(False)  # the main loop waits for nobody
-        self._refuse(conn.sock, conn.client, 408, f"{conn.stage.value}_timeout")
-        self._linger(conn)
-
     # a request, in a thread
 
     def _serve(self, conn: Connection) -> None:
@@ -268,11 +237,9 @@ class Worker(AnsweringWorker):
         try:
             with suppress(OSError):  # of a handshake, or a client that is gone
                 conn.hand_over()
-                is_kept = self.handle(conn)
+                is_kept = self.handle(conn) and conn.await_next(self.settings.max_body_bytes)
         finally:
             self._watchdog.end(conn)
-            if is_kept:
-                conn.await_next(self.settings.max_body_bytes)
             if is_kept and self.alive and conn.stage is Stage.IDLE:
                 self._give_back(conn)
             else:

@@ -1,0 +1,63 @@
+"""How a worker ends a connection, in its main loop: refused, given up on, or lingering until its client has heard.
+
+Nothing here waits for a client.
+"""
+
+from __future__ import annotations
+
+from hola.scoreboard import Row
+from hola.server.answering import AnsweringWorker
+from hola.server.connection import Connection
+from hola.server.framing import Stage
+from hola.server.poller import Poller
+
+
+class ClosingWorker(AnsweringWorker):
+    """What a worker does with a connection that it wants no more of."""
+
+    row: Row
+    poller: Poller
+    _waiting: dict[Connection, None]
+    _lingering: dict[Connection, None]
+
+    def _linger(self, conn: Connection) -> None:
+        """Close without waiting: the client's own end is waited for in the poller."""
+        if conn.half_close():
+            self._close(conn)
+            return
+        self._lingering[conn] = None
+        self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _check_left(self, conn: Connection) -> None:
+        if conn.has_left():
+            self._close(conn)
+        else:
+            self.poller.arm(conn.descriptor, conn.on_readable)
+
+    def _close(self, conn: Connection) -> None:
+        self.poller.forget(conn.descriptor, conn.on_readable)
+        self._waiting.pop(conn, None)
+        self._lingering.pop(conn, None)
+        self._count_connection(-1)
+        conn.close()
+
+    def _count_connection(self, change: int) -> None:
+        self.nr_conns += change
+        self.row.connections = self.nr_conns
+
+    def _time_out(self, conn: Connection) -> None:
+        """A client took too long. One that never sent anything is closed, one in the middle is told."""
+        if conn.stage is Stage.IDLE:
+            if conn.is_first:
+                self.row.add("slow_clients", 0)
+            self._close(conn)
+            return
+        self.row.add("slow_clients", 1 if conn.stage is Stage.HEAD else 2)
+        self._turn_away(conn, 408, f"{conn.stage.value}_timeout")
+
+    def _turn_away(self, conn: Connection, status: int, reason: str) -> None:
+        """Refuse what no thread will see."""
+        self._waiting.pop(conn, None)
+        conn.sock.setblocking(False)  # the main loop waits for nobody
+        self._refuse(conn.sock, conn.client, status, reason)
+        self._linger(conn)
