@@ -11,6 +11,7 @@ from gunicorn.http import wsgi
 
 from hola.server import rejection
 from hola.server.connection import Connection
+from hola.server.framing import Stage
 from hola.server.response import Response
 from hola.server.signals import SignalledWorker
 
@@ -21,13 +22,17 @@ class AnsweringWorker(SignalledWorker):
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """Answer one request; True if the connection may be kept. gthread's own, but for hola's `Response`."""
         self.cfg.pre_request(self, req)
+        if not self.cfg.is_ssl:
+            req._expected_100_continue = False  # noqa: SLF001 - the main loop has said it, or waits for no body
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
         self._count_request()
-        if not self.alive or not self.cfg.keepalive:
+        if not self.alive or not self.cfg.keepalive or conn.stage is Stage.UNREAD:
             response.force_close()
         try:
             self._answer(response, environ)
+        except OSError:
+            return False  # the client has left, which the request's own line says
         except Exception:
             if not response.headers_sent:
                 raise
@@ -36,6 +41,13 @@ class AnsweringWorker(SignalledWorker):
         finally:
             self.cfg.post_request(self, req, environ, response)
         return not response.should_close()
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        """gthread's own, but a body that nobody read and that turns out to be malformed is no second answer."""
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except Exception:  # noqa: BLE001 - each kind of malformed body has its own
+            return False
 
     def _count_request(self) -> None:
         self.nr += 1

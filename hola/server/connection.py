@@ -13,39 +13,46 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import TConn
 
-from hola.server.framing import Stage, is_operational, stage
+from hola.server.framing import Framing, Stage, is_operational
+from hola.settings import Settings
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # RFC 9112 section 9.6: read on for a moment after the last answer, then close
 LINGER_BYTES = 64 * 1024
 
 
+class Received(Unreader):
+    """What a parser reads from: all that there will be is there. A thread waits for no client's bytes."""
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        return b""
+
+
 class Connection(TConn):
-    """gunicorn's connection with a buffer in front of its parser.
+    """gunicorn's connection with a buffer in front of its parser."""
 
-    Args:
-        patience_seconds: how long a thread waits at most for the next byte in or out.
-    """
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, patience_seconds: float) -> None:
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, settings: Settings) -> None:
         super().__init__(cfg, sock, client, server)
         self.descriptor = sock.fileno()
         self.on_readable: Callable[[], None]  # its place in the poller, the worker's to set
         self.received = bytearray()
+        self.framing = Framing(settings.max_body_bytes)
         self.stage = Stage.IDLE
         self.deadline = 0.0
         self.queued_at = 0.0
         self.is_first = True
         self._lingered = 0
-        whole, fraction = divmod(patience_seconds, 1)
+        whole, fraction = divmod(settings.request_head_seconds, 1)
         timeval = struct.pack("ll", int(whole), int(fraction * 1e6))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             with suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, option, timeval)
 
-    def receive(self, most_body_bytes: int) -> bool:
+    def receive(self) -> bool:
         """Take what has arrived and find out the stage; False if the client is gone."""
         if self.cfg.is_ssl:  # encrypted bytes tell nothing: the thread has to read them
             self.stage = Stage.COMPLETE
@@ -56,25 +63,37 @@ class Connection(TConn):
             return True
         except OSError:
             return False
-        self.received += data
-        self.stage = stage(self.received, most_body_bytes)
-        if not data and self.received:
-            self.stage = Stage.COMPLETE  # half-closed in the middle: the parser knows what that is worth
-        return bool(data or self.received)
+        if data:
+            self.received += data
+            self.stage = self.framing.stage(self.received)
+        elif self.stage is Stage.BODY:
+            self.stage = Stage.CUT_OFF
+        else:
+            return False
+        return True
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it to go on with the body (RFC 9110 section 10.1.1). Without waiting."""
+        self.framing.awaits_continue = False
+        with suppress(OSError):
+            self.sock.send(CONTINUE, socket.MSG_DONTWAIT)
 
     def hand_over(self) -> None:
         """Give the parser what was received. In the thread that serves the request."""
         self.init()
         self.data_ready = True
         if self.received:
+            if self.is_first:
+                self.parser.unreader = Received()
             self.parser.unreader.unread(bytes(self.received))
             self.received.clear()
 
-    def await_next(self, most_body_bytes: int) -> bool:
+    def await_next(self) -> bool:
         """Get ready for the next request; what the parser read ahead of it comes back. In the thread, too; True."""
         self.is_first = False
         self.received += self.parser.unreader.take_buffered()
-        self.stage = stage(self.received, most_body_bytes)
+        self.framing.next()
+        self.stage = self.framing.stage(self.received)
         return True
 
     @property

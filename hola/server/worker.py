@@ -21,7 +21,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, Row, Scoreboard
-from hola.server import failure
+from hola.server import failure, rejection
 from hola.server.admission import HESITATE_SECONDS, Admission
 from hola.server.closing import ClosingWorker
 from hola.server.config import WorkerConfig
@@ -169,10 +169,9 @@ class Worker(ClosingWorker):
         except (BlockingIOError, ConnectionAbortedError):
             return False
         self._count_connection(1)
-        patience = self.settings.request_head_seconds
-        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
+        conn = Connection(self.cfg, sock, address, listener.getsockname(), self.settings)
         conn.on_readable = partial(self._advance, conn)
-        conn.deadline = time.monotonic() + patience
+        conn.deadline = time.monotonic() + self.settings.request_head_seconds
         self._advance(conn)
         if self._accepting and not self._may_accept():
             self.set_accept_enabled(False)
@@ -185,23 +184,29 @@ class Worker(ClosingWorker):
             return
         before = conn.stage
         try:
-            if not conn.receive(self.settings.max_body_bytes):
-                self._close(conn)
-                return
+            is_there = conn.receive()
         except Exception:  # noqa: BLE001 - what a client sends costs nobody but this client
             failure.tell()
+            is_there = False
+        if not is_there:
             self._close(conn)
             return
-        if conn.stage is Stage.COMPLETE:
-            self._dispatch(conn)
-        else:
-            if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
-                conn.deadline = time.monotonic() + self.settings.request_head_seconds
-            self._wait(conn)
+        if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
+            conn.deadline = time.monotonic() + self.settings.request_head_seconds
+        self._go_on(conn)
 
-    def _wait(self, conn: Connection) -> None:
-        self._waiting[conn] = None
-        self.poller.arm(conn.descriptor, conn.on_readable)
+    def _go_on(self, conn: Connection) -> None:
+        """Do what the stage of its request asks for."""
+        stage = conn.stage
+        if stage is Stage.COMPLETE or stage is Stage.UNREAD:
+            self._dispatch(conn)
+        elif stage in rejection.STAGES:
+            self._turn_away(conn, *rejection.STAGES[stage])
+        else:
+            if conn.framing.awaits_continue:
+                conn.send_continue()
+            self._waiting[conn] = None
+            self.poller.arm(conn.descriptor, conn.on_readable)
 
     def _dispatch(self, conn: Connection) -> None:
         """Hand a whole request to a thread."""
@@ -220,12 +225,10 @@ class Worker(ClosingWorker):
         self._release(conn)
         patience = self.cfg.keepalive if conn.stage is Stage.IDLE else self.settings.request_head_seconds
         conn.deadline = time.monotonic() + (patience if self.alive else LINGER_SECONDS)
-        if not is_kept:
-            self._linger(conn)
-        elif conn.stage is Stage.COMPLETE:
-            self._dispatch(conn)
+        if is_kept:
+            self._go_on(conn)
         else:
-            self._wait(conn)
+            self._linger(conn)
 
     # a request, in a thread
 
@@ -237,7 +240,7 @@ class Worker(ClosingWorker):
         try:
             with suppress(OSError):  # of a handshake, or a client that is gone
                 conn.hand_over()
-                is_kept = self.handle(conn) and conn.await_next(self.settings.max_body_bytes)
+                is_kept = self.handle(conn) and conn.await_next()
         finally:
             self._watchdog.end(conn)
             if is_kept and self.alive and conn.stage is Stage.IDLE:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support import Service
+from tests.support import Service, eventually
 
 ENDLESS = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"1" * 4301 + b"\r\n\r\n"
 GET = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -43,3 +44,83 @@ def test_a_length_that_is_no_number_costs_nobody_else_a_request(narrow: Service,
         assert read_all(in_flight).startswith(b"HTTP/1.1 200 ")
     assert narrow.workers()[0]["threads_busy"] == 0
     assert not narrow.events("worker_exited")
+
+
+POST = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+LARGE = b"Content-Length: 2000000\r\n\r\n"
+UNSENT = {
+    "a body that waits to be asked for": POST + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+    "a body with another coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n400\r\n",
+    "a head that does not end": b"GET / HTTP/1.1\r\nHost: x\r\n"
+    + b"".join(b"A%d: " % n + b"b" * 8000 for n in range(9)),
+    "more chunks than data": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 180_000,
+    "a body above the limit": POST + LARGE,
+    "a body above the limit that nobody reads": b"GET / HTTP/1.1\r\nHost: x\r\n" + LARGE,
+}
+
+
+@pytest.mark.parametrize("name", UNSENT)
+def test_no_thread_waits_for_what_a_client_does_not_send(narrow: Service, name: str) -> None:
+    """As many such clients as there are threads, and more; each goes on sending now and then."""
+    slow = [connect(narrow, UNSENT[name]) for _ in range(4)]
+    eventually(lambda: _settled(narrow), "all of them taken in", 10)
+    for _round in range(3):
+        for client in slow:
+            with suppress(OSError):  # those that were refused
+                client.send(b"x")
+        assert narrow.get_within(4, "/version").status == 200
+    eventually(lambda: narrow.workers()[0]["threads_busy"] == 0, "all threads free", 3)
+    for client in slow:
+        client.close()
+    assert not [line for line in narrow.lines if line["level"] in ("error", "critical")]
+
+
+def test_a_body_above_the_limit_is_refused_before_it_is_sent(narrow: Service) -> None:
+    """Without an invitation to go on, and without a promise to keep the connection."""
+    for expect in (b"", b"Expect: 100-continue\r\n"):
+        with connect(narrow, POST + expect + LARGE) as client:
+            answer = read_all(client)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"Connection: close" in answer
+
+
+def test_a_large_body_in_chunks_is_refused(narrow: Service) -> None:
+    """Row B23: found out while it comes, and never taken for its first part."""
+    with connect(
+        narrow, POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"4000\r\n%b\r\n" % (b"a" * 0x4000) * 66
+    ) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_cut_off_is_no_body(narrow: Service) -> None:
+    """RFC 9112 section 8: a message that is shorter than it says is incomplete."""
+    for body in (b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc"):
+        with connect(narrow, POST + body) as client:
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client).startswith(b"HTTP/1.1 400 ")
+    assert {line["status"] for line in narrow.events("request_rejected")} == {400}
+    assert not narrow.events("request_finished")
+
+
+def test_a_malformed_body_that_nobody_reads_is_answered_once(narrow: Service) -> None:
+    """A second answer would be taken for that of the next request."""
+    head = b"GET /version HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(narrow, head + b"zz\r\nabc\r\n0\r\n\r\n") as client:
+        answers = read_all(client)
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert answers.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_leaves_is_no_error(narrow: Service) -> None:
+    """Its request's line says that it was aborted; clients that come and go raise no alarm."""
+    with connect(narrow, b"GET /stream/100?pause_seconds=0.05 HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        client.recv(300)
+    narrow.wait_for("request_finished", route="/stream/{lines}", aborted=True)
+    assert narrow.get("/version").status == 200
+    assert not [line for line in narrow.lines if line["level"] in ("error", "critical")]
+
+
+def _settled(service: Service) -> bool:
+    """Nothing more is dispatched: every thread is free, or held by those who hold it for good."""
+    (before,), (after,) = service.workers(), service.workers()
+    return bool(before["threads_busy"] == after["threads_busy"])
