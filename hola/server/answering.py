@@ -15,6 +15,8 @@ from hola.server.framing import Stage
 from hola.server.response import Response
 from hola.server.signals import SignalledWorker
 
+URGENT_SECONDS = 0.2  # for sending what all probes and scrapes have one thread for: the next one waits no longer
+
 
 class AnsweringWorker(SignalledWorker):
     """What a worker does with a request once it has it."""
@@ -26,9 +28,12 @@ class AnsweringWorker(SignalledWorker):
             req._expected_100_continue = False  # noqa: SLF001 - the main loop has said it, or waits for no body
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
+        conn.outflow = response.sock
         self._count_request()
         if not self.alive or not self.cfg.keepalive or conn.stage is Stage.UNREAD:
             response.force_close()
+        if conn.is_urgent:
+            conn.sock.settimeout(URGENT_SECONDS)
         try:
             self._answer(response, environ)
         except OSError:
@@ -39,6 +44,8 @@ class AnsweringWorker(SignalledWorker):
             self.log.exception("Error handling request")  # nothing can be said in a response that has begun
             return False
         finally:
+            if conn.is_urgent:
+                conn.sock.settimeout(None)
             self.cfg.post_request(self, req, environ, response)
         return not response.should_close()
 
@@ -73,5 +80,6 @@ class AnsweringWorker(SignalledWorker):
             self._refuse(client, addr, *refused)
 
     def _refuse(self, client: Any, address: Any, status: int, reason: str) -> None:
+        client.setblocking(False)  # a refusal waits for nobody
         self.wsgi.count_rejected(reason)
         rejection.answer(client, address, status, reason)

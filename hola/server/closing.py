@@ -10,6 +10,8 @@ from hola.server.answering import AnsweringWorker
 from hola.server.connection import Connection
 from hola.server.framing import Stage
 from hola.server.poller import Poller
+from hola.server.watchdog import Watchdog
+from hola.settings import Settings
 
 
 class ClosingWorker(AnsweringWorker):
@@ -19,6 +21,9 @@ class ClosingWorker(AnsweringWorker):
     poller: Poller
     _waiting: dict[Connection, None]
     _lingering: dict[Connection, None]
+    _serving: set[Connection]
+    _watchdog: Watchdog
+    settings: Settings
 
     def _linger(self, conn: Connection) -> None:
         """Close without waiting: the client's own end is waited for in the poller."""
@@ -55,9 +60,19 @@ class ClosingWorker(AnsweringWorker):
         self.row.add("slow_clients", 1 if conn.stage is Stage.HEAD else 2)
         self._turn_away(conn, 408, f"{conn.stage.value}_timeout")
 
+    def _time_readers(self, seconds: float) -> None:
+        """Cut off clients that do not take their answers, and blame no handler. So much after the look before."""
+        for conn in tuple(self._serving):
+            if (outflow := conn.outflow) is None or not outflow.is_sending:
+                continue
+            self._watchdog.excuse(conn, seconds)
+            if outflow.wait(seconds) >= self.settings.request_head_seconds:
+                conn.outflow = None
+                conn.cut_off()
+                self.row.add("slow_clients", 3)
+
     def _turn_away(self, conn: Connection, status: int, reason: str) -> None:
         """Refuse what no thread will see."""
         self._waiting.pop(conn, None)
-        conn.sock.setblocking(False)  # the main loop waits for nobody
         self._refuse(conn.sock, conn.client, status, reason)
         self._linger(conn)

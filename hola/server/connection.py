@@ -45,12 +45,14 @@ class Connection(TConn):
         self.deadline = 0.0
         self.queued_at = 0.0
         self.is_first = True
+        self.is_urgent = False
+        self.outflow: Any = None  # of the latest response
         self._lingered = 0
-        whole, fraction = divmod(settings.request_head_seconds, 1)
-        timeval = struct.pack("ll", int(whole), int(fraction * 1e6))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        patience = settings.request_head_seconds
+        # For what the main loop does not time: reading encrypted bytes, sending what is no response.
+        for option, seconds in ((socket.SO_RCVTIMEO, patience), (socket.SO_SNDTIMEO, patience + 1)):
             with suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, option, timeval)
+                sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
 
     def receive(self) -> bool:
         """Take what has arrived and find out the stage; False if the client is gone."""
@@ -99,6 +101,11 @@ class Connection(TConn):
     @property
     def is_operational(self) -> bool:
         return is_operational(self.received)
+
+    def cut_off(self) -> None:
+        """Let a thread that sends fail at once."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def half_close(self) -> bool:
         """Say that nothing more will come; True if the client is gone too, so that all is done."""

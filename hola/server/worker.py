@@ -99,6 +99,7 @@ class Worker(ClosingWorker):
         now = time.monotonic()
         if now < self._look_at:
             return False
+        self._time_readers(min(now - self._look_at, TICK_SECONDS) + TICK_SECONDS)
         self._look_at = now + TICK_SECONDS
         self.notify()
         self.row.threads_busy = len(self._serving)
@@ -212,7 +213,8 @@ class Worker(ClosingWorker):
         """Hand a whole request to a thread."""
         self._waiting.pop(conn, None)
         conn.queued_at = time.monotonic()
-        if conn.is_operational:
+        conn.is_urgent = conn.is_operational
+        if conn.is_urgent:
             self._operating.add(conn)
             self._operations.put(conn)
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -61,13 +63,13 @@ UNSENT = {
 
 @pytest.mark.parametrize("name", UNSENT)
 def test_no_thread_waits_for_what_a_client_does_not_send(narrow: Service, name: str) -> None:
-    """As many such clients as there are threads, and more; each goes on sending now and then."""
+    """Row B6: as many such clients as there are threads, and more; each goes on sending now and then."""
     slow = [connect(narrow, UNSENT[name]) for _ in range(4)]
     eventually(lambda: _settled(narrow), "all of them taken in", 10)
     for _round in range(3):
         for client in slow:
             with suppress(OSError):  # those that were refused
-                client.send(b"x")
+                client.send(b"1")
         assert narrow.get_within(4, "/version").status == 200
     eventually(lambda: narrow.workers()[0]["threads_busy"] == 0, "all threads free", 3)
     for client in slow:
@@ -124,3 +126,51 @@ def _settled(service: Service) -> bool:
     """Nothing more is dispatched: every thread is free, or held by those who hold it for good."""
     (before,), (after,) = service.workers(), service.workers()
     return bool(before["threads_busy"] == after["threads_busy"])
+
+
+def slow_reader(service: Service, data: bytes) -> socket.socket:
+    """A client with next to no room for an answer, that takes none of it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", service.port))
+    client.sendall(data)
+    return client
+
+
+def test_clients_that_do_not_take_their_answers_are_cut_off(tmp_path: Path) -> None:
+    """However little they take now and then; they are counted, their handlers are not blamed."""
+    body = b"a" * 1_000_000
+    settings = {"HOLA_REQUEST_HEAD_SECONDS": "1.5", "HOLA_REQUEST_SECONDS": "1"}
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_THREADS="2", **settings) as service:
+        service.ready()
+        slow = [slow_reader(service, POST + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(2)]
+        eventually(lambda: service.workers()[0]["threads_busy"] == 2, "both answers begun", 10)
+        other = threading.Thread(target=service.get, args=("/version",))
+        other.start()
+
+        def is_served() -> bool:
+            for client in slow:
+                with suppress(OSError):
+                    client.recv(100)
+            return not other.is_alive()
+
+        eventually(is_served, "the other one served", 6)
+        eventually(lambda: len(service.events("request_finished")) >= 3, "the lines of all three", 5)
+        assert service.metrics()['hola_slow_clients_total{kind="answer"}'] == 2
+        assert sum(line.get("aborted", False) for line in service.events("request_finished")) == 2
+        assert not service.events("worker_stuck")
+        for client in slow:
+            client.close()
+
+
+def test_scrapes_that_nobody_takes_hold_no_probe_up(narrow: Service) -> None:
+    """Probes and scrapes have one thread, and clients may ask without reading."""
+    slow = [slow_reader(narrow, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 60) for _ in range(3)]
+    for _ in range(100):
+        started = time.monotonic()
+        assert narrow.get("/livez").status == 200
+        assert time.monotonic() - started < 2.5
+    for client in slow:
+        client.close()
