@@ -22,6 +22,7 @@ class ClosingWorker(AnsweringWorker):
     _waiting: dict[Connection, None]
     _lingering: dict[Connection, None]
     _serving: set[Connection]
+    _held_bytes: int
     _watchdog: Watchdog
     settings: Settings
 
@@ -43,8 +44,13 @@ class ClosingWorker(AnsweringWorker):
         self.poller.forget(conn.descriptor, conn.on_readable)
         self._waiting.pop(conn, None)
         self._lingering.pop(conn, None)
+        self._drop_received(conn)
         self._count_connection(-1)
         conn.close()
+
+    def _drop_received(self, conn: Connection) -> None:
+        self._held_bytes -= len(conn.received)
+        conn.received.clear()
 
     def _count_connection(self, change: int) -> None:
         self.nr_conns += change
@@ -74,5 +80,6 @@ class ClosingWorker(AnsweringWorker):
     def _turn_away(self, conn: Connection, status: int, reason: str) -> None:
         """Refuse what no thread will see."""
         self._waiting.pop(conn, None)
+        self._drop_received(conn)
         self._refuse(conn.sock, conn.client, status, reason)
         self._linger(conn)

@@ -22,7 +22,8 @@ from hola.settings import Settings
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RECEIVE_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0  # RFC 9112 section 9.6: read on for a moment after the last answer, then close
-LINGER_BYTES = 64 * 1024
+LINGER_BYTES = 32 << 20  # a client that hears nothing before it has sent its whole upload shall hear why it is refused
+MOST_THROWN_PIECES = 16  # at once, so that a fast sender leaves the main loop to others
 
 
 class Received(Unreader):
@@ -120,12 +121,12 @@ class Connection(TConn):
     def has_left(self) -> bool:
         """Throw away what still comes; True at the client's end, or when it has sent too much."""
         try:
-            while data := self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
-                self._lingered += len(data)
-                if self._lingered > LINGER_BYTES:
+            for _ in range(MOST_THROWN_PIECES):
+                self._lingered += (taken := len(self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)))
+                if not taken or self._lingered > LINGER_BYTES:
                     return True
         except BlockingIOError:
             return False
         except OSError:
             return True
-        return True
+        return False

@@ -35,6 +35,7 @@ from hola.settings import Settings
 from hola.telemetry.handover import queue_seconds
 
 TICK_SECONDS = 0.1
+MOST_HELD_BYTES = 64 << 20  # of unfinished requests in one worker: four such fit into the memory limit of k8s/
 
 
 class Worker(ClosingWorker):
@@ -65,6 +66,8 @@ class Worker(ClosingWorker):
         self._operating: set[Connection] = set()  # in the thread of probes and metrics
         self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
         self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
+        self._held_bytes = 0  # of requests that no thread has yet, counted anew at each look around
+        self._most_held_bytes = max(MOST_HELD_BYTES, 2 * self.settings.max_body_bytes)
         self._look_at = 0.0
         self.poller = Poller()
         self.method_queue.init()
@@ -104,6 +107,7 @@ class Worker(ClosingWorker):
         self.notify()
         self.row.threads_busy = len(self._serving)
         self._watchdog.look()
+        self._held_bytes = sum(len(conn.received) for conn in (*tuple(self._waiting), *tuple(self._serving)))
         for conn in [conn for conn in tuple(self._waiting) if conn.deadline <= now]:
             self._time_out(conn)
         for conn in [conn for conn in self._lingering if conn.deadline <= now]:
@@ -183,7 +187,7 @@ class Worker(ClosingWorker):
         if conn in self._lingering:
             self._check_left(conn)
             return
-        before = conn.stage
+        before, held = conn.stage, len(conn.received)
         try:
             is_there = conn.receive()
         except Exception:  # noqa: BLE001 - what a client sends costs nobody but this client
@@ -192,6 +196,7 @@ class Worker(ClosingWorker):
         if not is_there:
             self._close(conn)
             return
+        self._held_bytes += len(conn.received) - held
         if conn.stage is Stage.BODY or (before is Stage.IDLE and conn.stage is Stage.HEAD and not conn.is_first):
             conn.deadline = time.monotonic() + self.settings.request_head_seconds
         self._go_on(conn)
@@ -203,6 +208,8 @@ class Worker(ClosingWorker):
             self._dispatch(conn)
         elif stage in rejection.STAGES:
             self._turn_away(conn, *rejection.STAGES[stage])
+        elif stage is Stage.BODY and self._held_bytes > self._most_held_bytes:
+            self._turn_away(conn, 503, "memory")
         else:
             if conn.framing.awaits_continue:
                 conn.send_continue()

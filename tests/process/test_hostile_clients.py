@@ -174,3 +174,27 @@ def test_scrapes_that_nobody_takes_hold_no_probe_up(narrow: Service) -> None:
         assert time.monotonic() - started < 2.5
     for client in slow:
         client.close()
+
+
+def test_unfinished_bodies_do_not_use_up_the_memory(tmp_path: Path) -> None:
+    """A worker holds so much of them, and refuses whoever sends more; the others go on."""
+    size = 15 << 20
+    head = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
+    with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_MAX_BODY_BYTES=str(size)) as service:
+        service.ready()
+        first = connect(service, head + b"a" * (size - 1))
+        others = [connect(service, head) for _ in range(5)]
+        for client in others:
+            with suppress(OSError):  # refused in the middle
+                client.sendall(b"a" * (size - 1))
+        eventually(lambda: service.total('http_requests_rejected_total{reason="memory"}') >= 1, "a refusal", 10)
+        first.sendall(b"a")
+        assert read_all(first).startswith(b"HTTP/1.1 200 ")
+        assert service.get("/version").status == 200
+        for client in (first, *others):
+            client.close()
+
+
+def test_who_uploads_too_much_hears_why(narrow: Service) -> None:
+    """Many clients listen only when they have sent it all."""
+    assert narrow.get("/echo", "POST", b"a" * 10_000_000).status == 413
