@@ -1,6 +1,7 @@
 """One request in a thread of the worker: from the parsed head to the last byte, or to the refusal.
 
-Overrides gthread's `handle_request` and `handle_error`; what is around them, parsing included, stays gunicorn's.
+Overrides gthread's `handle_request`, `_keepalive_after` and `handle_error`; what is around them, parsing included,
+stays gunicorn's.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ from hola.server.poller import Poller
 from hola.server.watchdog import Watchdog
 from hola.settings import Settings
 
+MOST_HELD_BYTES = 64 << 20  # of unfinished requests in one worker: four such fit into the memory limit of k8s/
+MOST_LATE_SECONDS = 1.0  # between two looks: what is more was a freeze of this process, and no client's doing
+
 
 class ClosingWorker(AnsweringWorker):
     """What a worker does with a connection that it wants no more of."""
@@ -52,6 +55,16 @@ class ClosingWorker(AnsweringWorker):
         self._held_bytes -= len(conn.received)
         conn.received.clear()
 
+    def _count_held(self) -> None:
+        self._held_bytes = sum(len(conn.received) for conn in (*tuple(self._waiting), *tuple(self._serving)))
+
+    def _holds_too_much(self) -> bool:
+        """Counts anew before it says so: what threads have taken since the last look is not subtracted."""
+        most = max(MOST_HELD_BYTES, 2 * self.settings.max_body_bytes)
+        if self._held_bytes > most:
+            self._count_held()
+        return self._held_bytes > most
+
     def _count_connection(self, change: int) -> None:
         self.nr_conns += change
         self.row.connections = self.nr_conns
@@ -72,7 +85,7 @@ class ClosingWorker(AnsweringWorker):
             if (outflow := conn.outflow) is None or not outflow.is_sending:
                 continue
             self._watchdog.excuse(conn, seconds)
-            if outflow.wait(seconds) >= self.settings.request_head_seconds:
+            if outflow.wait(min(seconds, MOST_LATE_SECONDS)) >= self.settings.request_head_seconds:
                 conn.outflow = None
                 conn.cut_off()
                 self.row.add("slow_clients", 3)

@@ -10,7 +10,7 @@ import re
 from enum import Enum
 
 MOST_DIGITS = 18  # of a length: still a number of bytes that exists, and far from what int() refuses to read
-MOST_HEAD_BYTES = 64 * 1024
+MOST_HEAD_BYTES = 64 * 1024  # the parser alone would take twelve times as much
 MOST_LINE_BYTES = 8192  # of a chunk's size with its extensions: what the parser refuses, too
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")  # bare line feeds too, so that the parser refuses them at once

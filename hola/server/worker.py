@@ -35,7 +35,6 @@ from hola.settings import Settings
 from hola.telemetry.handover import queue_seconds
 
 TICK_SECONDS = 0.1
-MOST_HELD_BYTES = 64 << 20  # of unfinished requests in one worker: four such fit into the memory limit of k8s/
 
 
 class Worker(ClosingWorker):
@@ -66,8 +65,7 @@ class Worker(ClosingWorker):
         self._operating: set[Connection] = set()  # in the thread of probes and metrics
         self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
         self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
-        self._held_bytes = 0  # of requests that no thread has yet, counted anew at each look around
-        self._most_held_bytes = max(MOST_HELD_BYTES, 2 * self.settings.max_body_bytes)
+        self._held_bytes = 0  # of requests that no thread has yet
         self._look_at = 0.0
         self.poller = Poller()
         self.method_queue.init()
@@ -102,12 +100,12 @@ class Worker(ClosingWorker):
         now = time.monotonic()
         if now < self._look_at:
             return False
-        self._time_readers(min(now - self._look_at, TICK_SECONDS) + TICK_SECONDS)
+        self._time_readers(now - self._look_at + TICK_SECONDS)
         self._look_at = now + TICK_SECONDS
         self.notify()
         self.row.threads_busy = len(self._serving)
         self._watchdog.look()
-        self._held_bytes = sum(len(conn.received) for conn in (*tuple(self._waiting), *tuple(self._serving)))
+        self._count_held()
         for conn in [conn for conn in tuple(self._waiting) if conn.deadline <= now]:
             self._time_out(conn)
         for conn in [conn for conn in self._lingering if conn.deadline <= now]:
@@ -208,7 +206,7 @@ class Worker(ClosingWorker):
             self._dispatch(conn)
         elif stage in rejection.STAGES:
             self._turn_away(conn, *rejection.STAGES[stage])
-        elif stage is Stage.BODY and self._held_bytes > self._most_held_bytes:
+        elif stage is Stage.BODY and self._holds_too_much():
             self._turn_away(conn, 503, "memory")
         else:
             if conn.framing.awaits_continue:

@@ -142,11 +142,11 @@ def slow_reader(service: Service, data: bytes) -> socket.socket:
 def test_clients_that_do_not_take_their_answers_are_cut_off(tmp_path: Path) -> None:
     """However little they take now and then; they are counted, their handlers are not blamed."""
     body = b"a" * 1_000_000
-    settings = {"HOLA_REQUEST_HEAD_SECONDS": "1.5", "HOLA_REQUEST_SECONDS": "1"}
+    settings = {"HOLA_REQUEST_HEAD_SECONDS": "3.5", "HOLA_REQUEST_SECONDS": "2"}
     with Service(tmp_path, WEB_CONCURRENCY="1", HOLA_THREADS="2", **settings) as service:
         service.ready()
         slow = [slow_reader(service, POST + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(2)]
-        eventually(lambda: service.workers()[0]["threads_busy"] == 2, "both answers begun", 10)
+        assert {client.recv(1) for client in slow} == {b"H"}, "both answers have begun"
         other = threading.Thread(target=service.get, args=("/version",))
         other.start()
 
@@ -156,8 +156,8 @@ def test_clients_that_do_not_take_their_answers_are_cut_off(tmp_path: Path) -> N
                     client.recv(100)
             return not other.is_alive()
 
-        eventually(is_served, "the other one served", 6)
-        eventually(lambda: len(service.events("request_finished")) >= 3, "the lines of all three", 5)
+        eventually(is_served, "the other one served", 12)
+        eventually(lambda: len(service.events("request_finished")) >= 3, "the lines of all three", 12)
         assert service.metrics()['hola_slow_clients_total{kind="answer"}'] == 2
         assert sum(line.get("aborted", False) for line in service.events("request_finished")) == 2
         assert not service.events("worker_stuck")
@@ -171,7 +171,7 @@ def test_scrapes_that_nobody_takes_hold_no_probe_up(narrow: Service) -> None:
     for _ in range(100):
         started = time.monotonic()
         assert narrow.get("/livez").status == 200
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 4
     for client in slow:
         client.close()
 
