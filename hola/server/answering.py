@@ -25,7 +25,7 @@ class AnsweringWorker(SignalledWorker):
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """Answer one request; True if the connection may be kept. gthread's own, but for hola's `Response`."""
         self.cfg.pre_request(self, req)
-        if not self.cfg.is_ssl:
+        if not conn.reads_socket:
             req._expected_100_continue = False  # noqa: SLF001 - the main loop has said it, or waits for no body
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True

@@ -48,9 +48,11 @@ class Connection(TConn):
         self.is_first = True
         self.is_urgent = False
         self.outflow: Any = None  # of the latest response
+        # A thread has to read where bytes tell the main loop too little: encrypted, or a binary header before them.
+        self.reads_socket = cfg.is_ssl or cfg.proxy_protocol != "off"
         self._lingered = 0
         patience = settings.request_head_seconds
-        # For what the main loop does not time: reading encrypted bytes, sending what is no response.
+        # For what the main loop does not time: what a thread reads, and sends that is no response.
         for option, seconds in ((socket.SO_RCVTIMEO, patience), (socket.SO_SNDTIMEO, patience + 1)):
             with suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
@@ -86,7 +88,7 @@ class Connection(TConn):
         self.init()
         self.data_ready = True
         if self.received:
-            if self.is_first:
+            if self.is_first and not self.reads_socket:
                 self.parser.unreader = Received()
             self.parser.unreader.unread(bytes(self.received))
             self.received.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -198,3 +199,24 @@ def test_unfinished_bodies_do_not_use_up_the_memory(tmp_path: Path) -> None:
 def test_who_uploads_too_much_hears_why(narrow: Service) -> None:
     """Many clients listen only when they have sent it all."""
     assert narrow.get("/echo", "POST", b"a" * 10_000_000).status == 413
+
+
+def test_a_proxys_binary_header_may_come_before_its_request(tmp_path: Path) -> None:
+    """gunicorn's own setting, which hola leaves alone: such a header looks like the end of a head."""
+    signature = b"\r\n\r\n\x00\r\nQUIT\n"
+    addresses = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2") + b"\x12\x34\x00\x50"
+    header = signature + b"\x21\x11\x00\x0c" + addresses
+    with Service(tmp_path, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS="--proxy-protocol=v2") as service:
+        service.ready()
+        with connect(service, header) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            eventually(lambda: _threads_busy(service, header) == 2, "a thread that reads on", 5)
+            client.sendall(GET)
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
+def _threads_busy(service: Service, header: bytes) -> int:
+    """As seen through a proxy, this request among them: its path is behind the header, so it is no probe's."""
+    with connect(service, header + b"GET /config/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as client:
+        workers = json.loads(read_all(client).partition(b"\r\n\r\n")[2])["workers"]
+    return int(workers[0]["threads_busy"])
