@@ -18,9 +18,8 @@ _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CODING = re.compile(rb"\ntransfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _EXPECT = re.compile(rb"\nexpect:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)  # all that may come behind a head
-_CAN_CONTINUE = re.compile(
-    rb"(?:PROXY [^\r\n]*)?(?:\r\n)?[^\r\n]* HTTP/1\.1\r\n"
-)  # RFC 9110 section 10.1.1: not in HTTP/1.0
+# RFC 9110 section 10.1.1: not in HTTP/1.0
+_CAN_CONTINUE = re.compile(rb"(?:PROXY [^\r\n]*)?(?:\r\n)?[^\r\n]* HTTP/1\.1\r\n")
 _CHUNKED = re.compile(rb"(?:(?:gzip|deflate|compress|identity)[ \t]*,[ \t]*)*chunked")  # all that the parser accepts
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,16})[^\r\n]*\r\n")
 _OPERATIONS = re.compile(rb"GET /(livez|healthz|readyz|metrics|config/status)[ ?]")
