@@ -69,7 +69,7 @@ class Settings(BaseModel):
     request_head_seconds: Positive = _env(
         "HOLA_REQUEST_HEAD_SECONDS",
         5.0,
-        "a client must finish its request head in this time, and go on sending its body",
+        "a client must finish its request head in this time, go on sending its body, and take each 64 KiB of an answer",
     )
     request_seconds: Positive = _env(
         "HOLA_REQUEST_SECONDS",

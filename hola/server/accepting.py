@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from hola.server.admission import HESITATE_SECONDS, Admission, most_connections
-from hola.server.answering import AnsweringWorker
+from hola.server.closing import ClosingWorker
 from hola.server.connection import Connection
 
 TICK_SECONDS = 0.1
 TELL_SECONDS = 60.0  # a worker that cannot accept says so once in this time
 
 
-class AcceptingWorker(AnsweringWorker):
+class AcceptingWorker(ClosingWorker):
     """Everything here runs in the main loop. Where a connection goes from here is `_advance`'s to say."""
 
     def _prepare_to_accept(self) -> None:
@@ -60,10 +60,9 @@ class AcceptingWorker(AnsweringWorker):
             self._rest(error)
             return False
         self._count_connection(1)
-        patience = self.settings.request_head_seconds
-        conn = Connection(self.cfg, sock, address, listener.getsockname(), patience)
+        conn = Connection(self.cfg, sock, address, listener.getsockname(), self.settings)
         conn.on_readable = partial(self._advance, conn)
-        conn.deadline = time.monotonic() + patience
+        conn.deadline = time.monotonic() + self.settings.request_head_seconds
         self._advance(conn)
         if self._accepting and not self._may_accept():
             self.set_accept_enabled(False)
@@ -75,7 +74,3 @@ class AcceptingWorker(AnsweringWorker):
         if (now := time.monotonic()) >= self._tell_at:
             self._tell_at = now + TELL_SECONDS
             self.log.error("cannot accept connections: %s", error)
-
-    def _count_connection(self, change: int) -> None:
-        self.nr_conns += change
-        self.row.connections = self.nr_conns

@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from hola.server import failure
+
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 
 Callback = Callable[[], object]
@@ -56,10 +58,13 @@ class Poller:
                 self._epoll.unregister(descriptor)
 
     def dispatch(self, within_seconds: float) -> None:
-        """Wait for events, for at most so long, and call back."""
+        """Wait for events, for at most so long, and call back. One that fails is told, and the others are called."""
         for descriptor, _event in self._epoll.poll(within_seconds):
             if callback := self._callbacks.get(descriptor):
-                callback()
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - it would end the worker and every request in flight
+                    failure.tell()
 
     def close(self) -> None:
         self._epoll.close()

@@ -6,11 +6,12 @@ its metrics do. Nobody waits for a result here: who serves a connection also pas
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
+
+from hola.server import failure
 
 Work = TypeVar("Work")
 
@@ -49,4 +50,4 @@ class Pool(Generic[Work]):
             try:
                 self._serve(work)
             except BaseException:  # noqa: BLE001 - told, and the thread goes on: its number is the pod's capacity
-                threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
+                failure.tell()

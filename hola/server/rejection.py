@@ -9,6 +9,7 @@ import orjson
 from gunicorn import util
 from gunicorn.http import errors
 
+from hola.server.framing import Stage
 from hola.telemetry.logs import get_logger
 
 # Ordered: a subclass stands before its base. Each exception's status and the word it is counted under.
@@ -31,6 +32,13 @@ _REFUSALS: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.InvalidChunkExtension, 400, "body"),
     (errors.InvalidChunkSize, 400, "body"),
 )
+
+# What the main loop refuses, by how far the request has come.
+STAGES = {
+    Stage.LARGE_HEAD: (431, "headers_too_large"),
+    Stage.LARGE_BODY: (413, "body_too_large"),
+    Stage.CUT_OFF: (400, "body"),
+}
 
 _log = get_logger("hola.server")
 

@@ -27,16 +27,21 @@ class Watchdog:
         self._limit_seconds = limit_seconds
         self._board = board
         self._slot = slot
-        self._running: dict[Any, tuple[int, float]] = {}
+        self._running: dict[Any, list[Any]] = {}  # its thread, when it began
         self.stuck: set[Any] = set()
 
     def begin(self, work: Any) -> None:
         """This thread is at `work` from now on."""
-        self._running[work] = (threading.get_ident(), time.monotonic())
+        self._running[work] = [threading.get_ident(), time.monotonic()]
 
     def end(self, work: Any) -> None:
         self._running.pop(work, None)
         self.stuck.discard(work)
+
+    def excuse(self, work: Any, seconds: float) -> None:
+        """So much of its time was not its handler's."""
+        if running := self._running.get(work):
+            running[1] += seconds  # in place, since its thread may be ending it
 
     def look(self) -> None:
         """Find what hangs, and tell of it once."""

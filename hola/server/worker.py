@@ -19,6 +19,7 @@ from contextlib import suppress
 from gunicorn.workers.gthread import ThreadWorker
 
 from hola.scoreboard import LEAVING_RECYCLED, LEAVING_STUCK, STOPPING, Row, Scoreboard
+from hola.server import failure, rejection
 from hola.server.accepting import TICK_SECONDS, AcceptingWorker
 from hola.server.config import WorkerConfig
 from hola.server.connection import LINGER_SECONDS, Connection
@@ -59,6 +60,7 @@ class Worker(AcceptingWorker):
         self._operating: set[Connection] = set()  # in the thread of probes and metrics
         self._prepare_to_accept()
         self._watchdog = Watchdog(self.settings.request_seconds, self.board, self.slot)
+        self._held_bytes = 0  # of requests that no thread has yet
         self._look_at = 0.0
         self.poller = Poller()
         self.method_queue.init()
@@ -93,11 +95,13 @@ class Worker(AcceptingWorker):
         now = time.monotonic()
         if now < self._look_at:
             return False
+        self._time_readers(now - self._look_at + TICK_SECONDS)
         self._look_at = now + TICK_SECONDS
         self.row.seen_at = now
         self.notify()
         self.row.threads_busy = len(self._serving)
         self._watchdog.look()
+        self._count_held()
         for conn in [conn for conn in tuple(self._waiting) if conn.deadline <= now]:
             self._time_out(conn)
         for conn in [conn for conn in self._lingering if conn.deadline <= now]:
@@ -139,14 +143,18 @@ class Worker(AcceptingWorker):
         if conn in self._lingering:
             self._check_left(conn)
             return
-        before = conn.stage
-        if not conn.receive(self.settings.max_body_bytes):
+        before, held = conn.stage, len(conn.received)
+        try:
+            is_there = conn.receive()
+        except Exception:  # noqa: BLE001 - what a client sends costs nobody but this client
+            failure.tell()
+            is_there = False
+        if not is_there:
             self._close(conn)
-        elif conn.stage is Stage.COMPLETE:
-            self._dispatch(conn)
-        else:
-            self._give_time(conn, before)
-            self._wait(conn)
+            return
+        self._held_bytes += len(conn.received) - held
+        self._give_time(conn, before)
+        self._go_on(conn)
 
     def _give_time(self, conn: Connection, before: Stage) -> None:
         """For a head once, for a body again with each part that comes, but not without end."""
@@ -158,15 +166,27 @@ class Worker(AcceptingWorker):
         elif conn.stage is Stage.HEAD and before is Stage.IDLE and not conn.is_first:
             conn.deadline = now + self.settings.request_head_seconds
 
-    def _wait(self, conn: Connection) -> None:
-        self._waiting[conn] = None
-        self.poller.arm(conn.descriptor, conn.on_readable)
+    def _go_on(self, conn: Connection) -> None:
+        """Do what the stage of its request asks for."""
+        stage = conn.stage
+        if stage is Stage.COMPLETE or stage is Stage.UNREAD:
+            self._dispatch(conn)
+        elif stage in rejection.STAGES:
+            self._turn_away(conn, *rejection.STAGES[stage])
+        elif stage is Stage.BODY and self._holds_too_much():
+            self._turn_away(conn, 503, "memory")
+        else:
+            if conn.framing.awaits_continue:
+                conn.send_continue()
+            self._waiting[conn] = None
+            self.poller.arm(conn.descriptor, conn.on_readable)
 
     def _dispatch(self, conn: Connection) -> None:
         """Hand a whole request to a thread."""
         self._waiting.pop(conn, None)
         conn.queued_at = time.monotonic()
-        if conn.is_operational:
+        conn.is_urgent = conn.is_operational
+        if conn.is_urgent:
             self._operating.add(conn)
             self._operations.put(conn)
         else:
@@ -181,46 +201,10 @@ class Worker(AcceptingWorker):
         now = time.monotonic()
         conn.deadline = now + (patience if self.alive else LINGER_SECONDS)
         conn.body_until = now + self.settings.request_seconds  # of its next body, if that has begun to come
-        if not is_kept:
+        if is_kept:
+            self._go_on(conn)
+        else:
             self._linger(conn)
-        elif conn.stage is Stage.COMPLETE:
-            self._dispatch(conn)
-        else:
-            self._wait(conn)
-
-    def _linger(self, conn: Connection) -> None:
-        """Close without waiting: the client's own end is waited for in the poller."""
-        if conn.half_close():
-            self._close(conn)
-            return
-        self._lingering[conn] = None
-        self.poller.arm(conn.descriptor, conn.on_readable)
-
-    def _check_left(self, conn: Connection) -> None:
-        if conn.has_left():
-            self._close(conn)
-        else:
-            self.poller.arm(conn.descriptor, conn.on_readable)
-
-    def _close(self, conn: Connection) -> None:
-        self.poller.forget(conn.descriptor, conn.on_readable)
-        self._waiting.pop(conn, None)
-        self._lingering.pop(conn, None)
-        self._count_connection(-1)
-        conn.close()
-
-    def _time_out(self, conn: Connection) -> None:
-        """A client took too long. One that never sent anything is closed, one in the middle is told."""
-        del self._waiting[conn]
-        if conn.stage is Stage.IDLE:
-            if conn.is_first:
-                self.row.add("slow_clients", 0)
-            self._close(conn)
-            return
-        self.row.add("slow_clients", 1 if conn.stage is Stage.HEAD else 2)
-        conn.sock.setblocking(False)  # the main loop waits for nobody
-        self._refuse(conn.sock, conn.client, 408, f"{conn.stage.value}_timeout")
-        self._linger(conn)
 
     # a request, in a thread
 
@@ -232,11 +216,9 @@ class Worker(AcceptingWorker):
         try:
             with suppress(OSError):  # of a handshake, or a client that is gone
                 conn.hand_over()
-                is_kept = self.handle(conn)
+                is_kept = self.handle(conn) and conn.await_next()
         finally:
             self._watchdog.end(conn)
-            if is_kept:
-                conn.await_next(self.settings.max_body_bytes)
             if is_kept and self.alive and conn.stage is Stage.IDLE:
                 self._give_back(conn)
             else:

@@ -158,7 +158,9 @@ class BoardCollector(Collector):
         for reason, number in self._board.pod_totals("exits", EXIT_REASONS).items():
             exits.add_metric((reason,), number)
         yield exits
-        slow = CounterMetricFamily("hola_slow_clients_total", "Clients given up on while they sent.", labels=("kind",))
+        slow = CounterMetricFamily(
+            "hola_slow_clients_total", "Clients given up on, by what they were slow at.", labels=("kind",)
+        )
         for kind, number in self._board.totals("slow_clients", SLOW).items():
             slow.add_metric((kind,), number)
         yield slow

@@ -109,3 +109,23 @@ def test_forgetting_spares_who_has_the_number_now(pipe: tuple[int, int]) -> None
     poller.dispatch(0.01)
     assert called == ["now"]
     poller.close()
+
+
+def test_a_callback_that_fails_takes_no_other_along(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that left the main loop would end the worker, and every request in flight."""
+    told: list[type[BaseException] | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    poller, called = Poller(), []
+
+    def fail() -> None:
+        raise ValueError("not this one")
+
+    other = os.dup(pipe[0])
+    poller.arm(pipe[0], fail)
+    poller.arm(other, lambda: called.append(1))
+    os.write(pipe[1], b"x")
+    poller.dispatch(1)
+    poller.dispatch(1)
+    assert (told, called) == ([ValueError], [1])
+    os.close(other)
+    poller.close()
