@@ -287,12 +287,9 @@ class LiveConfig:
 
     def _check_convergence(self) -> None:
         """Tell how long the change took, once every worker runs it."""
-        pod = self._board.pod
-        generation = int(pod.generation)
-        if pod.converged >= generation:
-            return
+        pod, generation = self._board.pod, int(self._board.pod.generation)
         ready = [row for _slot, row in self._board.workers if row.state == READY]
-        if any(row.generation < generation for row in ready):
+        if pod.converged >= generation or any(row.generation < generation for row in ready):
             return
         with suppress(LockTimeout), self._board.lock():
             if pod.converged >= generation or pod.generation != generation:

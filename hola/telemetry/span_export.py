@@ -189,7 +189,7 @@ class _Collector:
         is_reused = self._connection.sock is not None
         try:
             status, answer = self._exchange(body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of a header that cannot be sent
             self._connection.close()
             if is_reused and isinstance(error, ConnectionError | http.client.BadStatusLine):
                 return self.post(data)  # the collector closed an idle connection: that says nothing of it
