@@ -11,6 +11,7 @@ from hola.server.closing import ClosingWorker
 from hola.server.connection import Connection
 
 TICK_SECONDS = 0.1
+COMING_SECONDS = 0.05  # in this time a client that has connected has usually sent its request
 TELL_SECONDS = 60.0  # a worker that cannot accept says so once in this time
 
 
@@ -22,16 +23,31 @@ class AcceptingWorker(ClosingWorker):
         self.max_keepalived = self.worker_connections - self.cfg.threads
         self._admission = Admission(self.board, self.row, self.cfg.threads, self.worker_connections)
         self._tell_at = 0.0
+        self._coming: dict[Connection, float] = {}  # connected just now; until when it is believed to want a thread
 
     def _patience(self) -> float:
         """How long the main loop may wait for the next event."""
         if self._admission.is_hesitating:
             return HESITATE_SECONDS
+        if self._coming:
+            return COMING_SECONDS
         is_soon = self._serving or self._lingering or self._waiting or self._admission.is_resting
         return TICK_SECONDS if is_soon else 1.0
 
     def _may_accept(self) -> bool:
-        return self.alive and self._admission.admits(len(self._serving), self.nr_conns)
+        return self.alive and self._admission.admits(len(self._serving) + self._number_coming(), self.nr_conns)
+
+    def _number_coming(self) -> int:
+        """So many requests are about to need a thread: the connection is here already, its first bytes are not.
+
+        Without them a worker takes, of a burst, more connections than it has threads, while another one idles.
+        """
+        while self._coming:
+            conn, until = next(iter(self._coming.items()))
+            if until > time.monotonic():
+                break
+            del self._coming[conn]
+        return len(self._coming)
 
     def accept(self, listener: Any) -> None:
         """One at a time while that spreads few connections; many at a time when there are many, so that none waits."""
@@ -62,7 +78,9 @@ class AcceptingWorker(ClosingWorker):
         self._count_connection(1)
         conn = Connection(self.cfg, sock, address, listener.getsockname(), self.settings)
         conn.on_readable = partial(self._advance, conn)
-        conn.deadline = time.monotonic() + self.settings.request_head_seconds
+        now = time.monotonic()
+        conn.deadline = now + self.settings.request_head_seconds
+        self._coming[conn] = now + COMING_SECONDS
         self._advance(conn)
         if self._accepting and not self._may_accept():
             self.set_accept_enabled(False)

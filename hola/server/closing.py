@@ -24,6 +24,7 @@ class ClosingWorker(AnsweringWorker):
     poller: Poller
     _waiting: dict[Connection, None]
     _lingering: dict[Connection, None]
+    _coming: dict[Connection, float]
     _serving: set[Connection]
     _held_bytes: int
     _watchdog: Watchdog
@@ -47,6 +48,7 @@ class ClosingWorker(AnsweringWorker):
         self.poller.forget(conn.descriptor, conn.on_readable)
         self._waiting.pop(conn, None)
         self._lingering.pop(conn, None)
+        self._coming.pop(conn, None)
         self._drop_received(conn)
         self._count_connection(-1)
         conn.close()

@@ -184,6 +184,7 @@ class Worker(AcceptingWorker):
     def _dispatch(self, conn: Connection) -> None:
         """Hand a whole request to a thread."""
         self._waiting.pop(conn, None)
+        self._coming.pop(conn, None)
         conn.queued_at = time.monotonic()
         conn.is_urgent = conn.is_operational
         if conn.is_urgent:

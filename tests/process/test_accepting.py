@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_connections_are_fewer_than_descriptors(tmp_path: Path) -> None:
             assert service.get("/livez").status == 200
         assert not service.events("message_logged")
         assert not service.events("worker_exited")
+
+
+def test_a_burst_of_connections_finds_a_thread_each(tmp_path: Path) -> None:
+    """Row B2: as many at once as the pod has threads, whose requests come a moment after them; nobody is second."""
+    with Service(tmp_path, HOLA_THREADS="4") as service:
+        service.ready()
+        taken = []
+        for _ in range(3):  # a slow moment of the machine may hold a client's first bytes back for long
+            with asking(service, "", 16) as clients:
+                began = time.monotonic()
+                for client in clients:
+                    client.sendall(b"GET /delay/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                for client in clients:
+                    assert client.recv(12) == b"HTTP/1.1 200"
+                taken.append(time.monotonic() - began)
+        print(taken)
+        assert min(taken) < 1.9
 
 
 def test_a_probe_is_answered_beside_a_worker_that_leaves(tmp_path: Path) -> None:
