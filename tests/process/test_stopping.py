@@ -26,6 +26,7 @@ def test_an_idle_service_stops_in_its_time(tmp_path: Path, collector: str) -> No
     ):
         service.ready()
         service.get_many(40, 8)
+        eventually(lambda: len(service.events("request_finished")) == 40, "nothing left to do", 10)
         started = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - started < DRAIN + (3.5 if collector == "silent" else 1)
