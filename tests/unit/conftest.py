@@ -24,6 +24,7 @@ from hola.telemetry.request import Application, Environ
 hypothesis.settings.register_profile("unit", max_examples=40, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("unit")
 
+NOWHERE = LineWriter(-1)  # between tests; its descriptor stays open, or a later file would get the lines
 BASE = {"service": "hola", "version": "1.2.3", "pod": "pod-1"}
 
 
@@ -64,8 +65,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lines]:
     sys.stderr, (sys.excepthook, threading.excepthook, sys.unraisablehook) = stderr, hooks
     yield Lines(path)
     os.close(LOGS.writer._fd)
-    LOGS.writer = LineWriter(-1)
-    os.close(LOGS.writer._fd)
+    LOGS.writer = NOWHERE
     logging.captureWarnings(False)
     root.removeHandler(ours)
 
