@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector import Collector, collecting
+from tests.process.checkout import checkout
 from tests.support import Service
 
 
@@ -22,6 +23,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def own_service(tmp_path: Path) -> Iterator[Service]:
     """A running service that this test alone may change or kill."""
     with Service(tmp_path) as running:
+        yield running.ready()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout whose code a test may change."""
+    return checkout(tmp_path / "checkout")
+
+
+@pytest.fixture
+def reloadable(copy: Path, tmp_path: Path) -> Iterator[Service]:
+    """A running service of that checkout."""
+    running = Service(tmp_path)
+    running.root = copy
+    with running:
         yield running.ready()
 
 

@@ -6,19 +6,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.process.checkout import with_more_routes
 from tests.process.hammer import Hammer
+from tests.process.stdout import SlowReader, Stream, pipe
 from tests.process.volume import told
-from tests.support import SAMPLE, Service, clean_environment, eventually, free_port
+from tests.support import Service, eventually
 
 STALL_SECONDS = float(os.environ.get("LAB_STALL_SECONDS", "5"))
 CANARY = "S3NT1NEL"
@@ -38,83 +38,11 @@ def failing(code: Path, tmp_path: Path) -> Iterator[Service]:
         yield running.ready()
 
 
-class Stream:
-    """A service whose stdout the test holds itself: a pipe or a socket, read or not."""
-
-    def __init__(self, code: Path, directory: Path, out: int, **environment: str) -> None:
-        (directory / "config").mkdir()
-        (directory / "config/config.json").write_text(SAMPLE)
-        self.client = Service.__new__(Service)
-        self.client.port = free_port()
-        given = {
-            "PORT": str(self.client.port),
-            "HOLA_CONFIG_DIR": str(directory / "config"),
-            "HOLA_SECRETS_DIR": str(directory / "secrets"),
-            "HOLA_STATE_DIR": str(directory / "state"),
-            "HOLA_DRAIN_SECONDS": "0.5",
-        }
-        self.process = subprocess.Popen(
-            [code / "entrypoint.sh"],
-            env=clean_environment() | given | environment,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> Stream:
-        eventually(lambda: _status(self.client, "/readyz") == 200, "the service", 20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> float:
-        """TERM; the seconds until it is gone, with exit code 0."""
-        began = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(15) == 0
-        return time.monotonic() - began
-
-
-class SlowReader:
-    """Reads a descriptor a little at a time, and all of it at the end."""
-
-    def __init__(self, descriptor: int, bytes_a_second: int) -> None:
-        self._descriptor, self._step = descriptor, bytes_a_second // 100
-        self._hurry = threading.Event()
-        self._parts: list[bytes] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def lines(self) -> list[bytes]:
-        """All of them, after the writers have gone."""
-        self._hurry.set()
-        self._thread.join(30)
-        return b"".join(self._parts).splitlines(keepends=True)
-
-    def _run(self) -> None:
-        while data := os.read(self._descriptor, 1 << 20 if self._hurry.is_set() else self._step):
-            self._parts.append(data)
-            self._hurry.wait(0.01)
-
-
-@contextmanager
-def pipe() -> Iterator[tuple[int, int]]:
-    reader, writer = os.pipe()
-    try:
-        yield reader, writer
-    finally:
-        for each in (reader, writer):
-            with suppress(OSError):
-                os.close(each)
-
-
 def test_huge_exceptions_of_four_workers_before_a_slow_reader(code: Path, tmp_path: Path) -> None:
     """Rows C1, C2: 20 kB at once through a full pipe; every line parses, none is above 4096 bytes, and all add up."""
-    with pipe() as (reader, writer), Stream(code, tmp_path, writer) as stream:
-        os.close(writer)
+    reader, writer = pipe()
+    with reader, writer, Stream(code, tmp_path, writer) as stream:
+        writer.close()
         slow = SlowReader(reader, 200_000)
         with Hammer(stream.client, 12, "/test/fail/20000"), Hammer(stream.client, 4, "/test/say/200/20000"):
             eventually(lambda: stream.client.total("hola_log_lines_dropped_total") > 100, "losses", 60)
@@ -149,8 +77,8 @@ def test_a_burst_before_a_live_reader_loses_nothing(failing: Service) -> None:
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 def test_a_stalled_reader_is_not_felt_and_its_losses_are_told(code: Path, tmp_path: Path, kind: str) -> None:
     """Row C3: nobody reads stdout; p99 stays below 200 ms, TERM works in its bound, then the losses are told."""
-    ours, theirs = socket.socketpair() if kind == "socket" else map(_as_socketlike, os.pipe())
-    with Stream(code, tmp_path, theirs.fileno()) as stream:
+    ours, theirs = socket.socketpair() if kind == "socket" else pipe()
+    with Stream(code, tmp_path, theirs) as stream:
         theirs.close()
         _ = stream.client.get("/test/say/9000")
         eventually(lambda: stream.client.total("hola_log_lines_dropped_total") > 0, "a full stream", 20)
@@ -162,7 +90,7 @@ def test_a_stalled_reader_is_not_felt_and_its_losses_are_told(code: Path, tmp_pa
         assert p99 < 0.2
         assert {answer.status for answer in hammer.answers} == {200}
         lost = stream.client.total("hola_log_lines_dropped_total")
-        reader = SlowReader(ours.fileno(), 1 << 30)
+        reader = SlowReader(ours, 1 << 30)
         took = stream.stop()
         lines = [json.loads(line) for line in reader.lines()]
     ours.close()
@@ -170,25 +98,15 @@ def test_a_stalled_reader_is_not_felt_and_its_losses_are_told(code: Path, tmp_pa
     assert sum(line["dropped"] for line in lines if line["event"] == "log_lines_dropped") >= lost
 
 
-class _as_socketlike:  # noqa: N801 - a pipe's end with a socket's two methods
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
 @pytest.mark.parametrize("fault", ["closed", "non-blocking"])
 def test_a_broken_stdout_costs_nobody_a_request(code: Path, tmp_path: Path, fault: str) -> None:
     """Rows C4, C5: the reader is gone, or a neighbour made the pipe non-blocking: 200 all the same."""
-    with pipe() as (reader, writer), Stream(code, tmp_path, writer) as stream:
+    reader, writer = pipe()
+    with reader, writer, Stream(code, tmp_path, writer) as stream:
         if fault == "closed":
-            os.close(reader)
+            reader.close()
         else:
-            os.set_blocking(writer, False)
+            os.set_blocking(writer.fileno(), False)
         assert {answer.status for answer in stream.client.get_many(100, 8)} == {200}
         lost = stream.client.total("hola_log_lines_dropped_total")
         assert (lost > 0) == (fault == "closed")
@@ -306,9 +224,3 @@ def _raw(service: Service, text: str) -> bytes:
             while data := client.recv(65536):
                 answer += data
         return answer
-
-
-def _status(client: Service, path: str) -> int | None:
-    with suppress(OSError):
-        return client.get(path).status
-    return None

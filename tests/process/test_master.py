@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.checkout import checkout
 from tests.support import Service, eventually
 
 # An interpreter in which no process can be forked while a file is there.
@@ -90,50 +89,40 @@ def test_a_death_by_a_signal_without_a_name_is_told(own_service: Service) -> Non
     eventually(lambda: _ready(own_service) == 4, "four workers again", 15)
 
 
-def test_what_only_a_new_master_can_load_changes_nothing(tmp_path: Path) -> None:
+def test_what_only_a_new_master_can_load_changes_nothing(reloadable: Service, copy: Path) -> None:
     """Row B8: the new gunicorn.conf.py wants what the master's own modules do not have; USR2 would bring it."""
-    copy = checkout(tmp_path / "checkout")
-    (tmp_path / "service").mkdir()
-    service = Service(tmp_path / "service")
-    service.root = copy
-    with service:
-        service.ready()
-        with (copy / "hola/server/lifecycle.py").open("a") as code:
-            code.write("\nKEEPALIVE_SECONDS = 75\n")
-        with (copy / "gunicorn.conf.py").open("a") as settings:
-            settings.write("\nworkers, keepalive = 1, lifecycle.KEEPALIVE_SECONDS\n")
-        old = {worker["pid"] for worker in service.workers()}
-        service.process.send_signal(signal.SIGHUP)
-        assert "USR2" in service.wait_for("server_reload_rejected", 15)["reason"]
-        os.kill(_idle(service), signal.SIGKILL)
-        service.wait_for("worker_exited", 10)
-        eventually(lambda: _ready(service) == 4, "four workers again, not one", 15)
-        assert len(old & {worker["pid"] for worker in service.workers()}) == 3
+    with (copy / "hola/server/lifecycle.py").open("a") as code:
+        code.write("\nKEEPALIVE_SECONDS = 75\n")
+    with (copy / "gunicorn.conf.py").open("a") as settings:
+        settings.write("\nworkers, keepalive = 1, lifecycle.KEEPALIVE_SECONDS\n")
+    old = {worker["pid"] for worker in reloadable.workers()}
+    reloadable.process.send_signal(signal.SIGHUP)
+    assert "USR2" in reloadable.wait_for("server_reload_rejected", 15)["reason"]
+    os.kill(_idle(reloadable), signal.SIGKILL)
+    reloadable.wait_for("worker_exited", 10)
+    eventually(lambda: _ready(reloadable) == 4, "four workers again, not one", 15)
+    assert len(old & {worker["pid"] for worker in reloadable.workers()}) == 3
 
 
-def test_a_rejected_reload_leaves_settings_as_they_were_and_the_next_is_not_forgotten(tmp_path: Path) -> None:
+def test_a_rejected_reload_leaves_settings_as_they_were_and_the_next_is_not_forgotten(
+    reloadable: Service, copy: Path
+) -> None:
     """Row B8: settings, and code that dies in a worker only; then a reload while one is under way."""
-    copy = checkout(tmp_path / "checkout")
-    (tmp_path / "service").mkdir()
-    service = Service(tmp_path / "service")
-    service.root = copy
-    with service:
-        service.ready()
-        conf, wsgi = copy / "gunicorn.conf.py", copy / "hola/wsgi.py"
-        whole = (conf.read_text(), wsgi.read_text())
-        conf.write_text(whole[0] + "\nworkers = 1\n")
-        wsgi.write_text("raise RuntimeError('only in a worker')\n")
-        old = {worker["pid"] for worker in service.workers()}
-        service.process.send_signal(signal.SIGHUP)
-        service.wait_for("server_reload_rejected", 20)
-        conf.write_text(whole[0])
-        wsgi.write_text(whole[1])
-        assert {worker["pid"] for worker in service.workers() if worker["state"] == "ready"} == old
-        service.process.send_signal(signal.SIGHUP)
-        service.wait_for("server_reloading")
-        time.sleep(0.1)  # the master has heard it, so this is another one
-        service.process.send_signal(signal.SIGHUP)
-        eventually(lambda: len(service.events("server_reloading")) == 3, "both reloads", 30)
+    conf, wsgi = copy / "gunicorn.conf.py", copy / "hola/wsgi.py"
+    whole = (conf.read_text(), wsgi.read_text())
+    conf.write_text(whole[0] + "\nworkers = 1\n")
+    wsgi.write_text("raise RuntimeError('only in a worker')\n")
+    old = {worker["pid"] for worker in reloadable.workers()}
+    reloadable.process.send_signal(signal.SIGHUP)
+    reloadable.wait_for("server_reload_rejected", 20)
+    conf.write_text(whole[0])
+    wsgi.write_text(whole[1])
+    assert {worker["pid"] for worker in reloadable.workers() if worker["state"] == "ready"} == old
+    reloadable.process.send_signal(signal.SIGHUP)
+    reloadable.wait_for("server_reloading")
+    time.sleep(0.1)  # the master has heard it, so this is another one
+    reloadable.process.send_signal(signal.SIGHUP)
+    eventually(lambda: len(reloadable.events("server_reloading")) == 3, "both reloads", 30)
 
 
 def test_a_stop_during_the_check_of_a_reload_starts_no_worker(tmp_path: Path) -> None:
@@ -164,23 +153,19 @@ def test_a_worker_that_was_just_born_hears_the_stop(tmp_path: Path, pause_second
 
 
 @pytest.mark.parametrize("last_words", ["import sys; sys.exit(1)", "import os; os.kill(os.getpid(), 11)"])
-def test_workers_that_die_while_they_boot_are_not_started_without_a_pause(tmp_path: Path, last_words: str) -> None:
+def test_workers_that_die_while_they_boot_are_not_started_without_a_pause(
+    reloadable: Service, copy: Path, last_words: str
+) -> None:
     """A replacement that exits by itself, or crashes in a library, would be forked fifty times a second."""
-    copy = checkout(tmp_path / "checkout")
-    (tmp_path / "service").mkdir()
-    service = Service(tmp_path / "service")
-    service.root = copy
-    with service:
-        service.ready()
-        wsgi = copy / "hola/wsgi.py"
-        whole = wsgi.read_text()
-        wsgi.write_text(last_words + "\n")
-        os.kill(_idle(service), signal.SIGKILL)
-        eventually(lambda: len(service.events("worker_exited")) >= 3, "two attempts", 20)
-        assert len(service.events("worker_exited")) <= 4
-        assert all(event["level"] == "error" for event in service.events("worker_exited"))
-        wsgi.write_text(whole)
-        eventually(lambda: _ready(service) == 4, "four workers again", 15)
+    wsgi = copy / "hola/wsgi.py"
+    whole = wsgi.read_text()
+    wsgi.write_text(last_words + "\n")
+    os.kill(_idle(reloadable), signal.SIGKILL)
+    eventually(lambda: len(reloadable.events("worker_exited")) >= 3, "two attempts", 20)
+    assert len(reloadable.events("worker_exited")) <= 4
+    assert all(event["level"] == "error" for event in reloadable.events("worker_exited"))
+    wsgi.write_text(whole)
+    eventually(lambda: _ready(reloadable) == 4, "four workers again", 15)
 
 
 def test_a_pod_that_was_frozen_keeps_its_workers(tmp_path: Path) -> None:

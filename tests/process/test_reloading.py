@@ -6,27 +6,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.process.checkout import checkout
 from tests.support import Service, eventually
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A checkout whose code a test may change."""
-    return checkout(tmp_path / "checkout")
-
-
-@pytest.fixture
-def reloadable(copy: Path, tmp_path: Path) -> Iterator[Service]:
-    running = Service(tmp_path)
-    running.root = copy
-    with running:
-        yield running.ready()
 
 
 def test_new_code_is_taken_on(reloadable: Service, copy: Path) -> None:
