@@ -287,11 +287,10 @@ class Master(Arbiter):
             exit_code=code if code >= 0 else None,
             lost_requests=worker.row.in_progress,
         )
-        if worker.row.state == BOOTING and not worker.retired:  # however it ended, the next would end so, too
-            self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS
+        if reason == "boot_failed" or (worker.row.state == BOOTING and not worker.retired):
+            self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS  # however it ended, the next would end so, too
         if reason == "boot_failed":
             if self._reload is not None and self._reload.is_starting:
                 self._reload.reject("a new worker could not boot")
-            self._respawn_at = time.monotonic() + RESPAWN_PAUSE_SECONDS
             if not self.board.pod.booted and self.stop_at is None:
                 raise HaltServer("a worker could not boot", self.WORKER_BOOT_ERROR)
