@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import os
 import re
 import time
 import urllib.request
@@ -214,7 +215,9 @@ def _fetch(url: str) -> dict[str, Any]:
         with urllib.request.build_opener(urllib.request.ProxyHandler(proxies)).open(url, timeout=5) as response:
             found = json.load(response)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return {"error": f"{url}: {str(error) or type(error).__name__}"}
+        cause = getattr(error, "reason", error)
+        why = os.strerror(cause.errno).lower() if isinstance(cause, OSError) and cause.errno else str(cause)
+        return {"error": f"{url}: {why or type(error).__name__}"}
     return found if _is_status(found) else {"error": f"{url}: what answers there is not hola's status"}
 
 

@@ -30,6 +30,13 @@ _URL = r"^https?://[^/@\s?#]+(/[^@\s]*)?$"  # without a password, which would be
 _IN_URL = re.compile(r"(?<=://)\S+(?=@)|^[^\s/@]+:[^\s/@]+(?=@)|(?<=\?)\S+")  # what of an address may be a secret
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/([\x21-\x7e]{1,511}/)?[A-Za-z0-9+=,.@_-]{1,64}$"
+_VISIBLE = r"^[\x21-\x7e]+$"
+_LIKE = {
+    _URL: "must be like http://collector:4318, without a user",
+    _BUCKET: "must be a bucket's name, like my-bucket",
+    ROLE_ARN: "must be like arn:aws:iam::111122223333:role/hola",
+    _VISIBLE: "must be visible ASCII characters without a space",
+}
 _SERVICE_LINK = re.compile(r"HOLA_(SERVICE_.*|PORT(_.*)?)$")
 
 
@@ -88,7 +95,7 @@ class Settings(BaseModel):
         "CONSUL_HTTP_ADDR", "http://127.0.0.1:8500", "the Consul of `config push`; serving never asks it"
     )
     consul_http_token: str | None = _env(
-        "CONSUL_HTTP_TOKEN", None, "its ACL token, only ever sent to it", masked=True, pattern=r"^[\x21-\x7e]+$"
+        "CONSUL_HTTP_TOKEN", None, "its ACL token, only ever sent to it", masked=True, pattern=_VISIBLE
     )
     commit: Name = _env("HOLA_COMMIT", "unknown", "the commit this was built from; the image sets it")
     build_time: Name = _env("HOLA_BUILD_TIME", "unknown", "when it was built (RFC 3339); the image sets it")
@@ -249,7 +256,7 @@ def _masked(value: Any, extra: Any) -> Any:
 
 
 def _fault(detail: Any) -> Fault:
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = _LIKE.get(detail.get("ctx", {}).get("pattern"), str(detail["msg"]).removeprefix("Value error, "))
     name, message = (str(detail["loc"][0]), message) if detail["loc"] else message.split(" ", 1)
     masked = any(f.alias == name and _masked("x", f.json_schema_extra) == "***" for f in Settings.model_fields.values())
     may_hold_a_password = not {"@", "?"}.isdisjoint(str(detail["input"]))

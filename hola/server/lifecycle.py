@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from hola import __version__, settings, turn
 from hola.errors import Fault, SettingsError
 from hola.scoreboard import BOOTING, FREE, MASTER, READY, SLOTS, STOPPING, Place, Scoreboard
-from hola.server import shared
+from hola.server import ports, shared
 from hola.server.master import Master
 from hola.server.metrics_dir import MetricsDir
 from hola.settings import Settings
@@ -107,6 +107,10 @@ def place() -> tuple[Settings, Place]:
 def on_starting(server: Any) -> None:
     """Before the first fork: the arbiter becomes hola's master, with the scoreboard."""
     service = _current()
+    addresses = [] if server.cfg.reuse_port else server.cfg.address
+    if faults := ports.unusable(addresses, service.settings, os.environ):
+        service.metrics_dir.remove()
+        refuse(SettingsError(faults), os.environ)
     shared.prepare()
     server.__class__ = Master
     server.begin(service.settings, service.board, service.metrics_dir)

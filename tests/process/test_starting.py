@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
-from tests.support import SAMPLE, Service, eventually
+import pytest
+
+from tests.support import SAMPLE, Service, eventually, free_port
 
 
 def test_all_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
@@ -16,6 +19,22 @@ def test_all_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
         [line] = service.lines
     assert [fault["path"] for fault in line["faults"]] == ["PORT", "HOLA_THREADS"]
     assert service.errors == []
+
+
+@pytest.mark.parametrize("name", ["PORT", "HOLA_METRICS_PORT"])
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+    """What happens first on a laptop: which setting, which port, what to do; exit 78, and nothing left behind."""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        with Service(tmp_path, **({"PORT": str(free_port())} | {name: taken})) as service:
+            assert service.process.wait(20) == 78
+            eventually(lambda: service.raw, "its line", 2)
+            [line] = service.lines
+    assert line["event"] == "settings_invalid"
+    assert line["message"].startswith(f"{name}: port {taken} on 0.0.0.0: address already in use; ")
+    assert not list(Path("/dev/shm").glob(f"hola-{service.process.pid}*"))
 
 
 def test_without_a_document_it_is_not_ready_and_gives_up_in_time(tmp_path: Path) -> None:

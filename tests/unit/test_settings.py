@@ -209,3 +209,15 @@ def test_a_collectors_token_is_masked_in_descriptions_and_faults() -> None:
     assert "S3NT1NEL" not in str(
         settings._fault({"loc": ("OTEL_EXPORTER_OTLP_HEADERS",), "msg": "M", "type": "t", "input": "S3NT1NEL"})
     )
+
+
+def test_a_text_of_the_wrong_form_is_told_by_an_example() -> None:
+    """No regular expression at three in the morning."""
+    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", "HOLA_BUCKET": "My_Bucket", "CONSUL_HTTP_TOKEN": "a b"}
+    with pytest.raises(SettingsError) as told:
+        load(wrong)
+    assert {fault.path: fault.message for fault in told.value.faults} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "must be like http://collector:4318, without a user, not 'collector:4318'",
+        "HOLA_BUCKET": "must be a bucket's name, like my-bucket, not 'My_Bucket'",
+        "CONSUL_HTTP_TOKEN": "must be visible ASCII characters without a space",
+    }
