@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -106,6 +107,12 @@ def test_the_runbook_names_only_what_exists() -> None:
     metrics = {name for row in rows("**Metrics**") for name in names(row[0])}
     fields = set(re.findall(r"`([a-z]+_[a-z_]+)`", RUNBOOK))
     assert fields - events - metrics - CATALOGUE.keys() == FIELDS
+
+
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
+def test_a_unit_test_evaluates_the_groups_in_their_order(path: Path) -> None:
+    """Alerts read what another group records; without an order promtool takes any, another one each time."""
+    assert yaml.safe_load(path.read_text())["group_eval_order"] == [group["name"] for group in RULES["groups"]]
 
 
 @each_alert
