@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any, Self, TypeVar
 Found = TypeVar("Found")
 ROOT = Path(__file__).parent.parent
 SAMPLE = (ROOT / "config" / "config.json").read_text()
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
 
 
 def eventually(check: Callable[[], Found], what: str, within_seconds: float) -> Found:
@@ -191,10 +193,11 @@ class Service:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on: no other call's, and below those that the kernel hands out itself."""
+    for port in _PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("every port has been given out")
 
 
 def clean_environment() -> dict[str, str]:

@@ -23,6 +23,7 @@ DOCUMENT = "config.json"
 DATA = "..data"  # kubelet's link to the revision in force
 MOST_BYTES = 1 << 20  # of all files together; one more is read, so that the document's own limit can tell
 MOST_FILES = 50
+PIECE_BYTES = 64 * 1024
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
 Content = TypeVar("Content")
@@ -150,7 +151,14 @@ def _read_file(directory: int, name: str) -> File | None:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return None
-        with open(fd, "rb", closefd=False) as file:
-            return File(file.read(MOST_BYTES + 1), status.st_mtime)
+        return File(_read_to_end(fd, status.st_size), status.st_mtime)
     finally:
         os.close(fd)
+
+
+def _read_to_end(fd: int, expected_bytes: int) -> bytes:
+    """At most one byte more than the limit; without a buffer of a megabyte for what is mostly a kilobyte."""
+    data = os.read(fd, min(expected_bytes, MOST_BYTES) + 1)
+    while len(data) <= MOST_BYTES and (more := os.read(fd, min(MOST_BYTES + 1 - len(data), PIECE_BYTES))):
+        data += more
+    return data

@@ -20,7 +20,7 @@ from pathlib import Path
 from hola.live_config.inotify import Inotify
 from hola.telemetry.logs import get_logger
 
-QUIET_SECONDS = 0.005  # at most one look in this time; what happens meanwhile is looked at right after it
+QUIET_SECONDS = 0.005  # after a look for an event; what happens meanwhile is looked at right after it
 SETTLE_SECONDS = 1.0
 JITTER = 0.1
 
@@ -48,6 +48,7 @@ class Watcher:
         self._settles = settles
         self._events: Inotify | None = None
         self._is_told = False
+        self._is_busy = True  # the last look was for more than the time that passed
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="config-watcher", daemon=True)
 
@@ -68,10 +69,12 @@ class Watcher:
         while not self._is_over():
             self._try_all(self._looks)
             self._try_all(self._settles)
-            time.sleep(QUIET_SECONDS)
+            if self._is_busy:
+                time.sleep(QUIET_SECONDS)
 
     def _is_over(self) -> bool:
         """Wait for a reason to look; True when it is time to end."""
+        self._is_busy = True
         try:
             return not self._watch() and self._wait()
         except Exception:  # noqa: BLE001 - whatever the file system answers, the looks by the clock go on
@@ -95,6 +98,7 @@ class Watcher:
                 self._try_all(self._settles)
             if came := self._wait_once(seconds / steps):
                 return b"s" in came
+        self._is_busy = False
         return False
 
     def _wait_once(self, seconds: float) -> bytes:

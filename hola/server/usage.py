@@ -31,6 +31,14 @@ class Usage:
         row, usage = self._row, resource.getrusage(resource.RUSAGE_SELF)
         row.cpu_seconds = self._cpu_before + usage.ru_utime + usage.ru_stime
         with suppress(OSError):  # no descriptor is left to look with: the figures of a second ago stay
-            with open("/proc/self/statm", "rb") as statm:
-                row.resident_bytes = int(statm.read().split()[1]) * resource.getpagesize()
+            row.resident_bytes = int(_memory_pages().split()[1]) * resource.getpagesize()
             row.open_fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half as costly
+
+
+def _memory_pages() -> bytes:
+    """https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html; without a file object, which costs twice as much."""
+    descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 256)
+    finally:
+        os.close(descriptor)
