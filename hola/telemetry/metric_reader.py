@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,15 +31,38 @@ _Labels = tuple[tuple[str, str], ...]
 
 KINDS = ("counter", "summary", "histogram")
 _REAL = struct.Struct("d")
+_BOUND = itemgetter(0)
 RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
 
 
-class Series(NamedTuple):
+class Name(NamedTuple):
     """What a name in a file says, but for the help text, which another version of the code may have put otherwise."""
 
     metric: str
     sample: str
     labels: _Labels
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """One histogram of one set of labels."""
+
+    metric: str
+    labels: dict[str, str]
+
+
+@dataclass(eq=False, slots=True)
+class Series:
+    """One a name for as long as the reader lives, so that adding up compares nothing and a sample's labels are there.
+
+    `run` and `bound` are a histogram's; the bound of its sum is not a number.
+    """
+
+    metric: str
+    sample: str
+    labels: dict[str, str]
+    run: Run
+    bound: float
 
 
 @dataclass(slots=True)
@@ -63,6 +87,8 @@ class SlotFiles(Collector):
         self._count_error = count_error
         self._is_alive = is_alive
         self._known: dict[str, _Known] = {}
+        self._series: dict[Name, Series] = {}
+        self._runs: dict[tuple[str, _Labels], Run] = {}
         self._helps: dict[str, str] = {}  # of each metric, as it was read last
 
     def describe(self) -> Iterable[Metric]:
@@ -127,8 +153,8 @@ class SlotFiles(Collector):
             known = self._known[path.name] = _Known(inode)
         try:
             for name, place in entries(memoryview(data), payload_bytes, known.end):
-                series, self._helps[series.metric] = _parse(name)
-                known.places.append((series, place))
+                said, self._helps[said.metric] = _parse(name)
+                known.places.append((self._series.get(said) or self._meet(said), place))
                 known.end = place + payload_bytes
         except (BrokenFile, ValueError):
             if not known.places:
@@ -136,53 +162,58 @@ class SlotFiles(Collector):
             self._count_error()
         return data, known.places
 
+    def _meet(self, name: Name) -> Series:
+        metric, sample, labels = name
+        bound, of_run = math.nan, labels
+        if sample.endswith("_bucket"):
+            bound = float(dict(labels).get("le", ""))  # without it the name is broken
+            of_run = tuple(pair for pair in labels if pair[0] != "le")
+        run = self._runs.setdefault((metric, of_run), Run(metric, dict(of_run)))
+        shown = dict(labels) if math.isnan(bound) else {**run.labels, "le": floatToGoString(bound)}
+        self._series[name] = series = Series(metric, sample, shown, run, bound)
+        return series
+
 
 @lru_cache(maxsize=100_000)
-def _parse(name: bytes) -> tuple[Series, str]:
-    """The series and its help text. Raises ValueError for what prometheus-client did not write."""
+def _parse(name: bytes) -> tuple[Name, str]:
+    """The name's meaning and its help text. Raises ValueError for what prometheus-client did not write."""
     try:
         metric, sample, labels, help_text = json.loads(name)
         pairs = tuple((str(key), str(value)) for key, value in labels.items())
     except (TypeError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a series: {error}") from None
-    return Series(str(metric), str(sample), pairs), str(help_text)
+    return Name(str(metric), str(sample), pairs), str(help_text)
 
 
 def _families(
     kind: str, totals: dict[Series, float], helps: dict[str, str], exemplars: dict[Series, Exemplar]
 ) -> Iterable[Metric]:
     families: dict[str, Metric] = {}
-    runs: dict[tuple[str, _Labels], _Run] = defaultdict(_Run)
+    runs: dict[Run, list[tuple[float, float, Series]]] = defaultdict(list)
+    sums: dict[Run, float] = {}
     for series, value in totals.items():
         if series.metric not in families:
             families[series.metric] = Metric(series.metric, helps[series.metric], kind)
         if kind != "histogram":
-            families[series.metric].samples.append(Sample(series.sample, dict(series.labels), value))
-        elif series.sample.endswith("_bucket"):
-            labels = tuple(pair for pair in series.labels if pair[0] != "le")
-            runs[series.metric, labels].buckets.append((float(dict(series.labels)["le"]), value, series))
+            families[series.metric].samples.append(Sample(series.sample, series.labels, value))
+        elif math.isnan(series.bound):
+            sums[series.run] = value
         else:
-            runs[series.metric, series.labels].sum = value
-    for (metric, labels), run in runs.items():
-        families[metric].samples.extend(run.samples(metric, dict(labels), exemplars))
+            runs[series.run].append((series.bound, value, series))
+    for run, buckets in runs.items():
+        families[run.metric].samples.extend(_samples(run, sorted(buckets, key=_BOUND), sums.get(run, 0.0), exemplars))
     return families.values()
 
 
-@dataclass(slots=True)
-class _Run:
-    """One histogram of one set of labels."""
-
-    sum: float = 0.0
-    buckets: list[tuple[float, float, Series]] = field(default_factory=list)
-
-    def samples(self, metric: str, labels: dict[str, str], exemplars: dict[Series, Exemplar]) -> Iterable[Sample]:
-        """Files hold each bucket's own count; what is shown is cumulated. Nothing while not all have room."""
-        total, buckets = 0.0, sorted(self.buckets)
-        if not buckets or buckets[-1][0] != math.inf:
-            return
-        for bound, value, series in buckets:
-            total += value
-            bucket = {**labels, "le": floatToGoString(bound)}
-            yield Sample(f"{metric}_bucket", bucket, total, None, exemplars.get(series))
-        yield Sample(f"{metric}_count", labels, total)
-        yield Sample(f"{metric}_sum", labels, self.sum)
+def _samples(
+    run: Run, buckets: list[tuple[float, float, Series]], total_sum: float, exemplars: dict[Series, Exemplar]
+) -> Iterable[Sample]:
+    """Files hold each bucket's own count; what is shown is cumulated. Nothing while not all have room."""
+    total, metric = 0.0, run.metric
+    if buckets[-1][0] != math.inf:
+        return
+    for _bound, value, series in buckets:
+        total += value
+        yield Sample(series.sample, series.labels, total, None, exemplars.get(series))
+    yield Sample(f"{metric}_count", run.labels, total)
+    yield Sample(f"{metric}_sum", run.labels, total_sum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from hola.scoreboard import Scoreboard
 from hola.telemetry import metric_reader
+from hola.telemetry.metric_files import SeriesFile
 from hola.telemetry.metric_values import SlotValues
 from hola.telemetry.metrics import Exposition, Metrics
 
@@ -72,3 +74,15 @@ def test_code_with_another_help_text_counts_on_in_the_same_series(tmp_path: Path
         "order_seconds_count": 10,
         "order_seconds_sum": 0.625,
     }
+
+
+@pytest.mark.parametrize("labels", [{}, {"le": "much"}], ids=["without a bound", "with no number for it"])
+def test_a_bucket_without_a_bound_is_an_error_and_costs_nothing_else(
+    tmp_path: Path, board: Scoreboard, labels: dict[str, str]
+) -> None:
+    exposition = Exposition(tmp_path, [], board, board.rows[0])
+    count(tmp_path, board, "Orders.", 1)
+    broken = json.dumps(["order_seconds", "order_seconds_bucket", labels, "Orders."]).encode()
+    SeriesFile(tmp_path / "histogram_1.db").place(broken)
+    assert dict(samples(exposition))["order_seconds_count"] == 1
+    assert board.totals("metrics_errors", ("metrics_errors",)) == {"metrics_errors": 1}
