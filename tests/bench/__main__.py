@@ -76,7 +76,7 @@ def _conditions(options: argparse.Namespace) -> str:
         f"gunicorn with {WORKERS} gthread workers of {THREADS} threads, "
         f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} processors.\n"
         "The number behind a name is the share of traces recorded. Cells: median, median of the ratios\n"
-        "to bare in the same round, lowest and highest."
+        "to bare in the same round ± its standard error, lowest and highest."
     )
 
 
@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Print the performance tables.")
     add = parser.add_argument
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of it (all)")
-    add("--rounds", type=_between(1, 50), default=7, help="rounds of load for each service (7)")
-    add("--seconds", type=_between(1, 60), default=3, help="seconds of each (3)")
+    add("--rounds", type=_between(1, 200), default=31, help="rounds of load for each service (31)")
+    add("--seconds", type=_between(1, 60), default=1, help="seconds of each (1)")
     add("--connections", type=_between(1, 256), default=16, help="kept-alive connections (16)")
     add("--lives", type=_between(1, 20), default=5, help="starts and stops of each service (5)")
     add("--replacements", type=_between(0, 5000), default=1000, help="workers to kill between two scrapes (1000)")

@@ -1,13 +1,15 @@
-"""The tables: a row a service, a column a measure; median, ratio to bare's, lowest and highest value."""
+"""The tables: a row a service, a column a measure; median, ratio to bare's ± its error, lowest and highest value."""
 
 from __future__ import annotations
 
+import math
 import statistics
 
 from tests.bench.measures import Measure, Results
 
 NOTHING = "–"  # noqa: RUF001 - as the page writes "nothing to show"
 LIMIT = "bare"
+LEAST_FOR_DOUBT = 5  # ratios
 
 
 def render(results: Results, measures: tuple[Measure, ...]) -> str:
@@ -32,8 +34,19 @@ def _cell(results: Results, name: str, measure: Measure) -> str:
     )
     limit = _limit(results, name, measure)
     ratios = results.ratios(name, measure, limit) if limit != name else []
-    times = f" ×{statistics.median(ratios):.2f}" if ratios else ""  # noqa: RUF001 - the sign for times
+    times = f" ×{statistics.median(ratios):.2f}{_doubt(ratios)}" if ratios else ""  # noqa: RUF001 - the sign for times
     return f"{median}{times} ({low}…{high})" if len(values) > 1 else f"{median}{times}"
+
+
+def _doubt(ratios: list[float]) -> str:
+    """The standard error of their median, from the middle half of them, which no outlier moves.
+
+    1.253 deviations / √n for a normal distribution, whose middle half is 1.349 deviations wide.
+    """
+    if len(ratios) < LEAST_FOR_DOUBT:
+        return ""
+    low, _median, high = statistics.quantiles(ratios, n=4)
+    return f"±{1.253 / 1.349 * (high - low) / math.sqrt(len(ratios)):.2f}"
 
 
 def _limit(results: Results, name: str, measure: Measure) -> str:

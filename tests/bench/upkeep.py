@@ -12,7 +12,7 @@ from tests.bench.measures import CHANGE, SCRAPE_SIZE, SCRAPE_TIME, Measure, Resu
 from tests.bench.services import Running, running
 from tests.support import eventually
 
-SCRAPES, CHANGES = 20, 20
+SCRAPES, CHANGES = 50, 20
 # Every route that answers without a cloud, with several statuses: more series than most services ever have.
 PATHS = (
     *("/", "/version", "/livez", "/healthz", "/readyz", "/metrics", "/config", "/config/status", "/config/history"),
