@@ -22,11 +22,13 @@ from prometheus_client.registry import Collector
 
 from hola.scoreboard import EXIT_REASONS, FREE, LEVELS, SLOW, STATES, Row, Scoreboard
 from hola.telemetry.metric_reader import SlotFiles
+from hola.telemetry.metric_text import Text
 from hola.telemetry.metric_values import RequestSeries, count_in
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 QUEUE_SECONDS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 APPLY_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+MOST_FORMATS = 8  # remembered; who scrapes may name versions without end
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
@@ -104,6 +106,7 @@ class Exposition:
 
     def __init__(self, directory: Path, gauges: Iterable[Collector], board: Scoreboard, row: Row) -> None:
         self._lock = threading.Lock()  # HEAD /metrics, for one, is answered beside GET, by another thread
+        self._texts: dict[str, Text] = {}
         self._registry = CollectorRegistry()
         count_error = partial(row.add, "metrics_errors")
         self._registry.register(SlotFiles(directory, count_error, lambda slot: board.rows[slot].state != FREE))
@@ -117,7 +120,11 @@ class Exposition:
         except (TypeError, ValueError):  # a version that is none
             encode, content_type = choose_encoder("")
         with self._lock:
-            return encode(self._registry), content_type
+            if (text := self._texts.get(content_type)) is None:
+                if len(self._texts) >= MOST_FORMATS:
+                    self._texts.clear()
+                text = self._texts[content_type] = Text(encode)
+            return text.render(self._registry), content_type
 
 
 class BoardCollector(Collector):

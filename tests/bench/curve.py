@@ -37,7 +37,7 @@ def _measure(services: list[Running], workers: int, seconds: int, results: Resul
     failed = dict.fromkeys((service.name for service in services), 0)
     for number in range(ROUNDS):
         for column, connections in zip(RATES, CONNECTIONS, strict=True):
-            for service in services if number % 2 else services[::-1]:
+            for service in services[::-1] if number % 2 else services:
                 done = load.put_on(service.url, seconds, connections)
                 results.add(f"{service.name}, {place}", {column: done.requests_a_second})
                 failed[service.name] += done.failed

@@ -55,7 +55,7 @@ def _draw_curve(axes: Any, values: dict[tuple[str, str], list[float]]) -> None:
         for workers, style in STYLES.items():
             name = f"{kind}, {workers} worker{'s' * (workers > 1)}"
             points = sorted(
-                (int(measure.split()[0]), found[0])
+                (int(measure.split()[0]), statistics.median(found))
                 for (who, measure), found in values.items()
                 if who == name and measure[0].isdigit()
             )
