@@ -6,9 +6,7 @@ import json
 import socket
 from pathlib import Path
 
-import pytest
-
-from tests.support import SAMPLE, Service, eventually, free_port
+from tests.support import SAMPLE, Service, eventually
 
 
 def test_all_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
@@ -21,19 +19,22 @@ def test_all_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
     assert service.errors == []
 
 
-@pytest.mark.parametrize("name", ["PORT", "HOLA_METRICS_PORT"])
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path, name: str) -> None:
-    """What happens first on a laptop: which setting, which port, what to do; exit 78, and nothing left behind."""
-    with socket.socket() as other:
-        other.bind(("0.0.0.0", 0))
-        other.listen()
-        taken = str(other.getsockname()[1])
-        with Service(tmp_path, **({"PORT": str(free_port())} | {name: taken})) as service:
+def test_ports_that_are_taken_are_told_in_one_line(tmp_path: Path) -> None:
+    """What happens first on a laptop: which settings, which ports, what to do; exit 78, and nothing left behind."""
+    names = ("PORT", "HOLA_METRICS_PORT")
+    with socket.socket() as one, socket.socket() as other:
+        for taken in (one, other):
+            taken.bind(("0.0.0.0", 0))
+            taken.listen()
+        ports = {name: str(taken.getsockname()[1]) for name, taken in zip(names, (one, other), strict=True)}
+        with Service(tmp_path, **ports) as service:
             assert service.process.wait(20) == 78
             eventually(lambda: service.raw, "its line", 2)
             [line] = service.lines
     assert line["event"] == "settings_invalid"
-    assert line["message"].startswith(f"{name}: port {taken} on 0.0.0.0: address already in use; ")
+    for name, port in ports.items():
+        assert f"{name}: port {port} on 0.0.0.0: address already in use; " in line["message"]
+    assert [fault["path"] for fault in line["faults"]] == list(names)
     assert not list(Path("/dev/shm").glob(f"hola-{service.process.pid}*"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -67,7 +67,8 @@ def test_it_is_what_prometheus_client_writes(accept: str, found: list[Metric]) -
     assert text.render(registry) == text.render(registry) == encode(registry)
 
 
-def test_values_and_exemplars_are_those_of_the_moment(encode: Encoder) -> None:
+def test_values_and_exemplars_are_those_of_the_moment(encode: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "ValueClass", values.MutexValue)
     registry = CollectorRegistry()
     asked = Counter("asked", "Asked.", ("what",), registry=registry)
     waiting = Gauge("waiting", "Waiting.", registry=registry)
