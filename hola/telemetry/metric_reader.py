@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import time
 from collections import defaultdict
@@ -71,6 +72,7 @@ class _Known:
 
     inode: int = 0
     end: int = HEADER_BYTES
+    is_broken: bool = False  # a name in it is none
     places: list[tuple[Series, int]] = field(default_factory=list)
 
 
@@ -118,13 +120,20 @@ class SlotFiles(Collector):
         return newest
 
     def _gauges(self) -> Iterable[Metric]:
-        """Gauges that an application makes itself; prometheus-client's own merge, file by file at worst."""
+        """Gauges that an application makes itself; prometheus-client's own merge, of what each file alone survives."""
         files = [str(path) for path in self._directory.glob("gauge_*_*.db") if self._counts(path)]
         try:
-            return list(MultiProcessCollector.merge(files)) if files else []
-        except Exception:  # noqa: BLE001 - whatever is wrong with one file must not cost the scrape
+            return _merged(files)
+        except Exception:  # noqa: BLE001 - whatever is wrong with one file must cost no other
+            return _merged([file for file in files if self._can_merge(file)])
+
+    def _can_merge(self, file: str) -> bool:
+        try:
+            _merged([file])
+        except Exception:  # noqa: BLE001 - see above
             self._count_error()
-            return []
+            return False
+        return True
 
     def _counts(self, gauge: Path) -> bool:
         _kind, mode, slot = gauge.stem.split("_", 2)
@@ -146,21 +155,33 @@ class SlotFiles(Collector):
 
     def _try(self, path: Path, payload_bytes: int) -> tuple[bytes, list[tuple[Series, int]]]:
         with path.open("rb") as file:
-            inode = path.stat().st_ino
+            inode = os.fstat(file.fileno()).st_ino
             data = file.read()
         known = self._known.get(path.name)
         if known is None or known.inode != inode or known.end > len(data):
             known = self._known[path.name] = _Known(inode)
         try:
             for name, place in entries(memoryview(data), payload_bytes, known.end):
-                said, self._helps[said.metric] = _parse(name)
-                known.places.append((self._series.get(said) or self._meet(said), place))
                 known.end = place + payload_bytes
-        except (BrokenFile, ValueError):
+                self._learn(known, name, place)
+        except BrokenFile:
             if not known.places:
                 raise
             self._count_error()
+        if known.is_broken:
+            self._count_error()
         return data, known.places
+
+    def _learn(self, known: _Known, name: bytes, place: int) -> None:
+        """A name that is none costs itself alone: where the next one begins is known."""
+        try:
+            said, help_text = _parse(name)
+            series = self._series.get(said) or self._meet(said)
+        except ValueError:
+            known.is_broken = True
+        else:
+            self._helps[said.metric] = help_text
+            known.places.append((series, place))
 
     def _meet(self, name: Name) -> Series:
         metric, sample, labels = name
@@ -172,6 +193,10 @@ class SlotFiles(Collector):
         shown = dict(labels) if math.isnan(bound) else {**run.labels, "le": floatToGoString(bound)}
         self._series[name] = series = Series(metric, sample, shown, run, bound)
         return series
+
+
+def _merged(gauges: list[str]) -> list[Metric]:
+    return list(MultiProcessCollector.merge(gauges)) if gauges else []
 
 
 @lru_cache(maxsize=100_000)

@@ -7,7 +7,6 @@ own encoder is asked once for what stands around a value, and its answer kept; w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import _compose_exemplar_string as exemplar_text
@@ -15,10 +14,14 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-MOST_KEPT = 10_000  # samples, and as many metrics: labels such as a document's revision come and go
+MOST_KEPT = (
+    20_000  # samples. What comes when there are so many is left to the encoder, since to throw out others helps nobody
+)
 _ELSEWHERE = ("_created", "_gsum", "_gcount")  # what the text format moves to another place
 
 Encoder = Callable[[Collector], bytes]
+_About = tuple[str, str, str, str]  # a metric's name, help text, type and unit
+_Place = tuple[_About, str, tuple[tuple[str, str], ...]]  # a sample's metric, name and labels
 
 
 class Text:
@@ -28,34 +31,45 @@ class Text:
         self._encode = encode
         self._end = encode(_Only())
         self._has_exemplars = bool(self._end)  # OpenMetrics, which alone has a mark for its end
-        self._head = lru_cache(MOST_KEPT)(self._make_head)
-        self._lead = lru_cache(MOST_KEPT)(self._make_lead)
+        self._heads: dict[_About, str] = {}
+        self._leads: dict[_Place, str] = {}
 
     def render(self, registry: Collector) -> bytes:
         parts: list[str] = []
         for metric in registry.collect():
-            if any(map(_is_unusual, metric.samples)):
-                parts.append(self._write(metric))
-                continue
-            about = (metric.name, metric.documentation, metric.type, metric.unit)
-            parts.append(self._head(*about))
-            for sample in metric.samples:
-                lead = self._lead(about, sample.name, tuple(sample.labels.items()))
-                more = exemplar_text(metric, sample, sample.exemplar) if self._shows_exemplar(sample) else ""
-                parts.append(f"{lead}{floatToGoString(sample.value)}{more}\n")
+            lines = None if any(map(_is_unusual, metric.samples)) else self._lines(metric)
+            parts += [self._write(metric)] if lines is None else lines
         return "".join(parts).encode() + self._end
 
-    def _shows_exemplar(self, sample: Sample) -> bool:
-        return self._has_exemplars and sample.exemplar is not None
+    def _lines(self, metric: Metric) -> list[str] | None:
+        """The metric's text; None if not all around its values is kept, and there is no room for it."""
+        about = (metric.name, metric.documentation, metric.type, metric.unit)
+        lines = [self._heads.get(about) or self._keep_head(about)]
+        for sample in metric.samples:
+            place = (about, sample.name, tuple(sample.labels.items()))
+            if (lead := self._leads.get(place) or self._keep_lead(place)) is None:
+                return None
+            exemplar = sample.exemplar if self._has_exemplars else None
+            more = exemplar_text(metric, sample, exemplar) if exemplar else ""
+            lines.append(f"{lead}{floatToGoString(sample.value)}{more}\n")
+        return lines
 
-    def _make_head(self, name: str, documentation: str, kind: str, unit: str) -> str:
-        return self._write(Metric(name, documentation, kind, unit))
+    def _keep_head(self, about: _About) -> str:
+        head = self._write(Metric(*about))
+        if len(self._heads) < MOST_KEPT:
+            self._heads[about] = head
+        return head
 
-    def _make_lead(self, about: tuple[str, str, str, str], name: str, labels: tuple[tuple[str, str], ...]) -> str:
+    def _keep_lead(self, place: _Place) -> str | None:
         """A sample's line up to its value."""
+        if len(self._leads) >= MOST_KEPT:
+            return None
+        about, name, labels = place
         metric = Metric(*about)
         metric.samples.append(Sample(name, dict(labels), 0.0))
-        return self._write(metric).removeprefix(self._head(*about)).removesuffix("0.0\n")
+        lead = self._write(metric).removeprefix(self._write(Metric(*about))).removesuffix("0.0\n")
+        self._leads[place] = lead
+        return lead
 
     def _write(self, metric: Metric) -> str:
         return self._encode(_Only(metric)).removesuffix(self._end).decode()

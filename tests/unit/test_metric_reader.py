@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from hola.scoreboard import Scoreboard
@@ -76,13 +78,59 @@ def test_code_with_another_help_text_counts_on_in_the_same_series(tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("labels", [{}, {"le": "much"}], ids=["without a bound", "with no number for it"])
-def test_a_bucket_without_a_bound_is_an_error_and_costs_nothing_else(
-    tmp_path: Path, board: Scoreboard, labels: dict[str, str]
-) -> None:
-    exposition = Exposition(tmp_path, [], board, board.rows[0])
+@pytest.mark.parametrize(
+    "name",
+    [
+        json.dumps(["order_seconds", "order_seconds_bucket", {}, "Orders."]),
+        json.dumps(["order_seconds", "order_seconds_bucket", {"le": "much"}, "Orders."]),
+        "broken",
+    ],
+    ids=["a bucket without a bound", "with no number for it", "no name"],
+)
+def test_a_broken_name_is_an_error_and_costs_nothing_else(tmp_path: Path, board: Scoreboard, name: str) -> None:
+    """At each scrape, as long as it is there; what stands before and behind it in the same file is shown."""
     count(tmp_path, board, "Orders.", 1)
-    broken = json.dumps(["order_seconds", "order_seconds_bucket", labels, "Orders."]).encode()
-    SeriesFile(tmp_path / "histogram_1.db").place(broken)
-    assert dict(samples(exposition))["order_seconds_count"] == 1
-    assert board.totals("metrics_errors", ("metrics_errors",)) == {"metrics_errors": 1}
+    file = SeriesFile(tmp_path / "histogram_1.db")
+    for each in (pages(0.5, "before"), name.encode(), pages(math.inf, "before"), pages(math.inf, "behind")):
+        file.reals[file.place(each) // 8] = 2.0
+    exposition = Exposition(tmp_path, [], board, board.rows[0])
+    for scrapes in (1, 2):
+        found = dict(samples(exposition))
+        assert (found["order_seconds_count"], found["pages_count before"], found["pages_count behind"]) == (1, 4, 2)
+        assert board.totals("metrics_errors", ("metrics_errors",)) == {"metrics_errors": scrapes}
+
+
+def pages(bound: float, of: str) -> bytes:
+    labels = {"of": of, "le": "+Inf" if bound == math.inf else str(bound)}
+    return json.dumps(["pages", "pages_bucket", labels, "Pages."]).encode()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_exchanges_no_series(
+    tmp_path: Path, board: Scoreboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (SeriesFile(tmp_path / name) for name in ("counter_1.db", "new"))
+    for file, names in ((old, "ab"), (new, "ba")):
+        for name in names:
+            place = file.place(json.dumps(["asked", "asked_total", {"of": name}, "Asked."]).encode())
+            file.reals[place // 8] = ord(name)
+    exposition = Exposition(tmp_path, [], board, board.rows[0])
+    really_open = Path.open
+
+    def open_and_replace(path: Path, *arguments: Any, **more: Any) -> Any:
+        opened = really_open(path, *arguments, **more)
+        if path.name == "counter_1.db" and (tmp_path / "new").exists():
+            (tmp_path / "new").rename(path)
+        return opened
+
+    monkeypatch.setattr(Path, "open", open_and_replace)
+    for _ in range(2):
+        assert dict(samples(exposition)) == {"asked_total a": ord("a"), "asked_total b": ord("b")}
+
+
+def test_a_gauges_file_that_is_torn_costs_no_other_gauge(tmp_path: Path, board: Scoreboard) -> None:
+    values.ValueClass = SlotValues(tmp_path, 0, board.rows[0])
+    Gauge("waiting", "Waiting.", registry=CollectorRegistry(), multiprocess_mode="sum").set(6)
+    (tmp_path / "gauge_sum_1.db").write_bytes(b"torn")
+    (tmp_path / "gauge_sum_2.db").touch()
+    assert dict(samples(Exposition(tmp_path, [], board, board.rows[0]))) == {"waiting": 6}
+    assert board.totals("metrics_errors", ("metrics_errors",))["metrics_errors"] >= 1

@@ -83,10 +83,13 @@ def test_values_and_exemplars_are_those_of_the_moment(encode: Encoder, monkeypat
 
 
 def test_what_comes_and_goes_is_not_kept_for_ever(encode: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is kept already goes on to be, however much else there is."""
     monkeypatch.setattr("hola.telemetry.metric_text.MOST_KEPT", 3)
     text = Text(encode)
     for number in range(10):
-        metric = Metric("info", "What runs.", "gauge")
-        metric.samples.append(Sample("info", {"revision": str(number)}, 1))
-        assert text.render(Fixed([metric])) == encode(Fixed([metric]))
-    assert text._lead.cache_info().currsize == 3
+        found = [Metric(name, "What runs.", "gauge") for name in ("one", f"info_{number}")]
+        for metric in found:
+            metric.samples.append(Sample(metric.name, {"number": metric.name}, number))
+        assert text.render(Fixed(found)) == encode(Fixed(found))
+    assert len(text._leads) == len(text._heads) == 3
+    assert any(name == "one" for _about, name, _labels in text._leads)
