@@ -136,10 +136,13 @@ def _read_files(directory: int) -> dict[str, File]:
     names = [name for name in os.listdir(directory) if _NAME.fullmatch(name) and name != DOCUMENT]
     if len(names) > MOST_FILES:
         raise SourceUnreadable(f"{len(names)} files, the limit is {MOST_FILES}")
-    found = {name: _read_file(directory, name) for name in sorted(names)}
-    files = {name: file for name, file in found.items() if file is not None}
-    if sum(len(file.data) for file in files.values()) > MOST_BYTES:
-        raise SourceUnreadable(f"more than {MOST_BYTES} bytes")
+    files, total = {}, 0
+    for name in sorted(names):
+        if (file := _read_file(directory, name)) is not None:
+            files[name] = file
+            total += len(file.data)
+        if total > MOST_BYTES:
+            raise SourceUnreadable(f"more than {MOST_BYTES} bytes")
     return files
 
 

@@ -47,7 +47,7 @@ class Watcher:
         self._looks = looks
         self._settles = settles
         self._events: Inotify | None = None
-        self._is_told = False
+        self._is_told = self._is_closed = False
         self._is_busy = True  # the last look was for more than the time that passed
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="config-watcher", daemon=True)
@@ -62,7 +62,8 @@ class Watcher:
 
     def close(self) -> None:
         """End the thread; returns when it has ended, at most a second later."""
-        os.write(self._writer, b"s")
+        self._is_closed = True
+        self.nudge()
         self._thread.join(1.0)
 
     def _run(self) -> None:
@@ -96,24 +97,24 @@ class Watcher:
         for step in range(steps):
             if step:
                 self._try_all(self._settles)
-            if came := self._wait_once(seconds / steps):
-                return b"s" in came
-        self._is_busy = False
-        return False
+            if self._wait_once(seconds / steps):
+                break
+        else:
+            self._is_busy = False
+        return self._is_closed
 
-    def _wait_once(self, seconds: float) -> bytes:
-        """What came in this time: e for an event, n for a nudge, s for the end; nothing if only the time passed."""
+    def _wait_once(self, seconds: float) -> bool:
+        """True if an event or a nudge came in this time."""
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         if self._events:
             poll.register(self._events.fd, select.POLLIN)
         ready = [descriptor for descriptor, _event in poll.poll(seconds * 1000)]
-        came = b""
-        if self._events and self._events.fd in ready:
-            came += b"e"
-            if not self._events.drain():
-                self._unwatch()  # a directory itself was replaced: watch the new one
-        return came + os.read(self._reader, 65536) if self._reader in ready else came
+        if self._events and self._events.fd in ready and not self._events.drain():
+            self._unwatch()  # a directory itself was replaced: watch the new one
+        if self._reader in ready:
+            os.read(self._reader, 65536)
+        return bool(ready)
 
     def _watch(self) -> bool:
         """Watch whatever is there; True if the watch is new, so that what came before it may be unseen."""
@@ -134,6 +135,7 @@ class Watcher:
             return False
         self._unwatch()
         self._events = events
+        self._is_told = False
         return True
 
     def _unwatch(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +165,16 @@ def test_a_directory_that_cannot_be_asked_about_counts_as_there(tmp_path: Path, 
     elif what == "a link to itself":
         directory.symlink_to(directory)
     assert Source(directory).is_there() is is_there
+
+
+def test_too_much_is_not_read_to_its_end(tmp_path: Path) -> None:
+    for number in range(30):
+        with (tmp_path / f"f{number}").open("wb") as file:
+            file.truncate(1 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceUnreadable, match="more than"):
+            Source(tmp_path).read_all()
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()

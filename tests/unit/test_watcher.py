@@ -101,10 +101,14 @@ def test_a_nudge_is_a_look_now(eyes: Eyes) -> None:
     eventually(lambda: eyes.ticks == 1, "a look", within_seconds=2)
 
 
-def test_any_number_of_nudges_does_not_block(eyes: Eyes) -> None:
+def test_any_number_of_nudges_does_not_block_nor_hide_the_end(eyes: Eyes) -> None:
+    before = threading.active_count()
     watcher = Watcher([eyes.volume], NEVER, False, [eyes.look], [])
     for _ in range(66_000):
         watcher.nudge()
+    watcher.start()
+    watcher.close()
+    assert threading.active_count() == before
 
 
 def test_a_look_that_fails_is_told_and_neither_ends_the_watch_nor_the_other_looks(eyes: Eyes, lines: Lines) -> None:
@@ -154,6 +158,15 @@ def test_a_directory_that_is_missing_is_polled_until_it_comes(eyes: Eyes, lines:
     eyes.wait_for(b"one")
 
 
+def test_a_directory_that_goes_again_is_told_again(eyes: Eyes, lines: Lines) -> None:
+    watcher = eyes.start(True, SOON)
+    for times in (1, 2):
+        eventually(lambda: watcher._events, "it is watched", within_seconds=2)
+        eyes.volume.rename(eyes.volume.with_name(f"old-{times}"))
+        eventually(lambda: lines.names.count("config_watch_degraded") == times, "it was told", within_seconds=2)  # noqa: B023 - called at once
+        eyes.volume.mkdir()
+
+
 def test_a_second_directory_is_watched_though_it_comes_later(eyes: Eyes, tmp_path: Path) -> None:
     later = tmp_path / "secrets"
     watcher = eyes.start(True, SOON, later)
@@ -180,9 +193,9 @@ def test_a_poll_is_waited_for_in_steps_of_a_second(
     """At the default poll that is one wake a second, as without anything to settle."""
     watcher, waits = Watcher([eyes.volume], poll_seconds, False, [eyes.look], [eyes.settle]), list[float]()
 
-    def wait(seconds: float) -> bytes:
+    def wait(seconds: float) -> bool:
         waits.append(seconds)
-        return b""
+        return False
 
     monkeypatch.setattr(watcher, "_wait_once", wait)
     assert not watcher._is_over()
