@@ -49,11 +49,17 @@ class _Command(click.Command):
 
 
 class _Group(click.Group):
+    """Its `--help` is the table of its commands."""
+
     command_class = _Command
     group_class = type  # groups are of this class, too
 
+    def get_help(self, ctx: click.Context) -> str:
+        path = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+        return json.dumps({"commands": dict(sorted(_commands(self, f"{path} " if path else "")))})
 
-@click.group(cls=_Group, invoke_without_command=True, add_help_option=False)
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
@@ -73,7 +79,7 @@ def show_settings(settings: Settings) -> None:
     show(environment.describe(settings))
 
 
-@cli.group("config", add_help_option=False)
+@cli.group("config")
 def config_group() -> None:
     """The live document."""
 
@@ -161,7 +167,7 @@ def identity(settings: Settings, expect: str | None) -> int:
     return EX_OK if found.ok else EX_FAILED
 
 
-@cli.group("bucket", add_help_option=False)
+@cli.group("bucket")
 def bucket_group() -> None:
     """The pod's bucket."""
 

@@ -7,6 +7,7 @@ until they are gone. Here the old ones serve until the new ones are ready, and s
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -16,6 +17,8 @@ from hola.scoreboard import READY
 from hola.telemetry.logs import get_logger
 
 PATIENCE_SECONDS = 60.0  # for the new workers to be ready
+MOST_READ_BYTES = 1 << 16  # of what a check printed
+MOST_TOLD = 1000  # characters of it
 
 _log = get_logger("hola.server")
 
@@ -64,7 +67,7 @@ class Reload:
         """The check has ended. Called by whoever reaps the master's children."""
         self.check_pid = 0
         if os.waitstatus_to_exitcode(status) != 0:
-            self.reject(os.pread(self._output, 4096, 0).decode("utf-8", "replace").strip()[-1000:])
+            self.reject(why_not(self._said()) or f"its check said nothing and ended with wait status {status}")
             return
         self.newest_before = self._master.worker_age
         try:
@@ -73,6 +76,12 @@ class Reload:
             self.reject(f"a new master could load it, this one cannot: USR2 ({type(error).__name__}: {error})")
             return
         self._master.manage_workers()
+
+    def _said(self) -> str:
+        """The end of what the check printed, from the beginning of a line."""
+        size = os.fstat(self._output).st_size
+        said = os.pread(self._output, MOST_READ_BYTES, max(size - MOST_READ_BYTES, 0)).decode("utf-8", "replace")
+        return said.partition("\n")[2] if size > MOST_READ_BYTES else said
 
     def step(self) -> bool:
         """Go on if it is time to; True when there is nothing left to do."""
@@ -122,6 +131,16 @@ class Reload:
         os.close(self._output)
         if self.check_pid:
             os.kill(self.check_pid, signal.SIGKILL)
+
+
+def why_not(said: str) -> str:
+    """Of a traceback the error and its place, which is what somebody acts on; of anything else the whole."""
+    places = list(re.finditer(r'^ *File "(.+)", line (\d+).*$', said, re.MULTILINE))
+    if not places:
+        return " ".join(said.split())[-MOST_TOLD:]
+    at = places[-1]
+    message = re.sub(r"\A(?:[ \t]*\n| .*\n)*", "", said[at.end() :])  # behind the line of code and what marks it
+    return f"{' '.join(message.split())[:MOST_TOLD]} ({at[1]}, line {at[2]})"
 
 
 def _start_check(master: Reloadable, output: int) -> int:

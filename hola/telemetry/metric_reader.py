@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
+from hola.telemetry.logs import get_logger
 from hola.telemetry.metric_files import HEADER_BYTES, VALUE_BYTES, BrokenFile, entries
 from hola.telemetry.metric_values import EXEMPLAR, EXEMPLAR_LABEL
 
@@ -33,6 +34,8 @@ _Labels = tuple[tuple[str, str], ...]
 KINDS = ("counter", "summary", "histogram")
 _REAL = struct.Struct("d")
 _BOUND = itemgetter(0)
+_log = get_logger("hola.metrics")
+TOLD_AT = 2
 RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
 
 
@@ -72,7 +75,7 @@ class _Known:
 
     inode: int = 0
     end: int = HEADER_BYTES
-    is_broken: bool = False  # a name in it is none
+    failure: ValueError | None = None  # of a name in it that is none
     places: list[tuple[Series, int]] = field(default_factory=list)
 
 
@@ -91,6 +94,7 @@ class SlotFiles(Collector):
         self._known: dict[str, _Known] = {}
         self._series: dict[Name, Series] = {}
         self._runs: dict[tuple[str, _Labels], Run] = {}
+        self._failed: dict[str, int] = {}  # how often in a row a file was broken
         self._helps: dict[str, str] = {}  # of each metric, as it was read last
 
     def describe(self) -> Iterable[Metric]:
@@ -130,8 +134,8 @@ class SlotFiles(Collector):
     def _can_merge(self, file: str) -> bool:
         try:
             _merged([file])
-        except Exception:  # noqa: BLE001 - see above
-            self._count_error()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._fail(Path(file), error)
             return False
         return True
 
@@ -146,9 +150,9 @@ class SlotFiles(Collector):
                 return self._try(path, payload_bytes)
             except FileNotFoundError:
                 break  # gone since the directory was listed
-            except (BrokenFile, OSError, ValueError):
+            except (BrokenFile, OSError, ValueError) as error:
                 if is_last_try:
-                    self._count_error()
+                    self._fail(path, error)
                 else:
                     time.sleep(RETRY_SECONDS)
         return b"", []
@@ -160,25 +164,35 @@ class SlotFiles(Collector):
         known = self._known.get(path.name)
         if known is None or known.inode != inode or known.end > len(data):
             known = self._known[path.name] = _Known(inode)
+        failure: Exception | None = None
         try:
             for name, place in entries(memoryview(data), payload_bytes, known.end):
                 known.end = place + payload_bytes
                 self._learn(known, name, place)
-        except BrokenFile:
+        except BrokenFile as error:
             if not known.places:
                 raise
-            self._count_error()
-        if known.is_broken:
-            self._count_error()
+            failure = error
+        if failure := failure or known.failure:
+            self._fail(path, failure)
+        else:
+            self._failed.pop(path.name, None)
         return data, known.places
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        """Count it at each scrape; tell it at the second in a row, since a worker may boot at the first."""
+        self._count_error()
+        self._failed[path.name] = times = self._failed.get(path.name, 0) + 1
+        if times == TOLD_AT:
+            _log.warning("metrics_file_broken", file=str(path), reason=str(error))
 
     def _learn(self, known: _Known, name: bytes, place: int) -> None:
         """A name that is none costs itself alone: where the next one begins is known."""
         try:
             said, help_text = _parse(name)
             series = self._series.get(said) or self._meet(said)
-        except ValueError:
-            known.is_broken = True
+        except ValueError as error:
+            known.failure = error
         else:
             self._helps[said.metric] = help_text
             known.places.append((series, place))

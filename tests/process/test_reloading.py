@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -41,22 +42,26 @@ def test_what_a_reload_does_not_take_on_is_named(reloadable: Service, copy: Path
 
 
 @pytest.mark.parametrize(
-    ("file", "text"),
+    ("file", "text", "why"),
     [
-        ("hola/views/tools.py", "this is no Python"),
-        ("hola/app.py", "raise RuntimeError('no database')\n"),
-        ("gunicorn.conf.py", "workers = 'many'\n"),
-        ("gunicorn.conf.py", "("),
+        ("hola/views/tools.py", "this is no Python", r"SyntaxError: .*/hola/views/tools\.py, line \d+\)"),
+        (
+            "hola/app.py",
+            "raise RuntimeError('no database')\n",
+            r"RuntimeError: no database \(.*/app\.py, line \d+\)",
+        ),
+        ("gunicorn.conf.py", "workers = 'many'\n", "Invalid value for workers: many"),
+        ("gunicorn.conf.py", "(", r"SyntaxError: .*/gunicorn\.conf\.py, line \d+\)"),
     ],
 )
-def test_what_does_not_load_changes_nothing(reloadable: Service, copy: Path, file: str, text: str) -> None:
+def test_what_does_not_load_changes_nothing(reloadable: Service, copy: Path, file: str, text: str, why: str) -> None:
     """Row B8: broken code or settings at HUP are told, and the old workers serve on."""
     old = {worker["pid"] for worker in reloadable.workers()}
     with (copy / file).open("a") as code:
         code.write("\n" + text)
     reloadable.process.send_signal(signal.SIGHUP)
     rejected = reloadable.wait_for("server_reload_rejected", 15)
-    assert rejected["reason"]
+    assert re.match(why, rejected["reason"]), rejected["reason"]
     assert {worker["pid"] for worker in reloadable.workers()} == old
     assert reloadable.get("/").status == 200
     assert not reloadable.events("worker_exited")

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "message_logged": "../unit/test_logs_of_others.py",
     "log_lines_dropped": "test_lines_of_four.py",
     "metrics_degraded": "../lab/test_prometheus.py",
+    "metrics_file_broken": "../unit/test_metric_reader.py",
     "metrics_recovered": "../unit/test_metric_values.py",
     "span_export_failed": "test_spans_lost.py",
     "span_export_recovered": "../unit/test_traces_end.py",

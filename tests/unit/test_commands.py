@@ -111,11 +111,19 @@ def test_settings_are_shown_with_their_effective_values_and_no_secret(console: C
     assert "S3NT1NEL" not in str(rows)
 
 
-@pytest.mark.parametrize("arguments", [[], ["help"]])
+@pytest.mark.parametrize("arguments", [[], ["help"], ["--help"], ["-h"]])
 def test_help_names_every_command(console: Console, arguments: list[str]) -> None:
     _code, shown = console.run(*arguments)
     assert {"serve", "config check", "config schema", "config status", "settings", "help"} <= shown["commands"].keys()
     assert all(shown["commands"].values())
+
+
+@pytest.mark.parametrize("group", ["config", "bucket"])
+def test_help_of_a_group_is_its_part_of_the_table(console: Console, group: str) -> None:
+    _code, table = console.run("help")
+    expected = {name: does for name, does in table["commands"].items() if name.startswith(f"{group} ")}
+    assert expected
+    assert console.run(group, "--help") == (EX_OK, {"commands": expected})
 
 
 @pytest.mark.parametrize("command", [["config", "check"], ["config", "push"], ["bucket", "ls"], ["help"]])

@@ -18,6 +18,7 @@ from hola.telemetry import metric_reader
 from hola.telemetry.metric_files import SeriesFile
 from hola.telemetry.metric_values import SlotValues
 from hola.telemetry.metrics import Exposition, Metrics
+from tests.unit.conftest import Lines
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -87,17 +88,21 @@ def test_code_with_another_help_text_counts_on_in_the_same_series(tmp_path: Path
     ],
     ids=["a bucket without a bound", "with no number for it", "no name"],
 )
-def test_a_broken_name_is_an_error_and_costs_nothing_else(tmp_path: Path, board: Scoreboard, name: str) -> None:
-    """At each scrape, as long as it is there; what stands before and behind it in the same file is shown."""
+def test_a_broken_name_is_an_error_and_costs_nothing_else(
+    tmp_path: Path, board: Scoreboard, lines: Lines, name: str
+) -> None:
+    """At each scrape, and told once; what stands before and behind it in the same file is shown."""
     count(tmp_path, board, "Orders.", 1)
     file = SeriesFile(tmp_path / "histogram_1.db")
     for each in (pages(0.5, "before"), name.encode(), pages(math.inf, "before"), pages(math.inf, "behind")):
         file.reals[file.place(each) // 8] = 2.0
     exposition = Exposition(tmp_path, [], board, board.rows[0])
-    for scrapes in (1, 2):
+    for scrapes in (1, 2, 3):
         found = dict(samples(exposition))
         assert (found["order_seconds_count"], found["pages_count before"], found["pages_count behind"]) == (1, 4, 2)
         assert board.totals("metrics_errors", ("metrics_errors",)) == {"metrics_errors": scrapes}
+    [told] = lines.parsed
+    assert (told["event"], told["file"]) == ("metrics_file_broken", str(tmp_path / "histogram_1.db"))
 
 
 def pages(bound: float, of: str) -> bytes:
