@@ -13,12 +13,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help run demo test check format bench bench-plot dashboards pictures image audit sbom promote prometheusrule lab-setup lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: $(VENV)/run ## set everything up and serve on port 5000 with the sample document in config/
 	@HOLA_COMMIT=$(COMMIT) HOLA_CONFIG_DIR=$${HOLA_CONFIG_DIR:-config} exec ./entrypoint.sh serve
 
-demo: $(VENV)/run ## show what hola promises, on one of its own; COMPOSE=1: on compose.yaml; URL=…: on one that runs
+demo: $(VENV)/run ## show what hola promises, on one of its own; COMPOSE=1: on compose.yaml; URL=…: on one that runs behind a Consul
 	@$(BIN)/python -m demo $(if $(COMPOSE),--compose) $(if $(URL),--url $(URL)) $(ARGS)
 
 test: $(VENV)/dev ## all tests that this machine can run; says what it skipped

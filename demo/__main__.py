@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.compose:
             _compose("up", "--detach", "--build")
         with _target(options) as target:
-            display.say(f"hola starts; its log: {target.log}")
+            display.say(target.opening)
             target.start()
             results = _run(target, display, options)
     except (NotShown, *LOST) as error:

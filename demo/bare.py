@@ -37,6 +37,10 @@ class Bare:
         self.publish(first)
 
     @property
+    def opening(self) -> str:
+        return f"hola starts; its log: {self.log}"
+
+    @property
     def log(self) -> str:
         return os.path.relpath(self._log)
 

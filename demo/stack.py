@@ -37,6 +37,13 @@ class Stack:
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
+    def opening(self) -> str:
+        return (
+            f"no hola is started: that at {self.url} is used, its document changed in Consul at {self._consul}"
+            f"; of compose.yaml, its log: {self.log}"
+        )
+
+    @property
     def log(self) -> str:
         return "docker compose logs hola"
 
@@ -103,7 +110,14 @@ class Stack:
         """What stands under the key, or what Consul says of a change; no such key is empty."""
         token = os.environ.get("CONSUL_HTTP_TOKEN")
         headers = {"X-Consul-Token": token} if token else {}
-        answer = ask(f"{self._consul}/v1/kv/{KEY}{'?raw' if method == 'GET' else ''}", method, body, headers)
+        try:
+            answer = ask(f"{self._consul}/v1/kv/{KEY}{'?raw' if method == 'GET' else ''}", method, body, headers)
+        except LOST as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NotShown(
+                f"{self._consul}: {why.lower()}; Consul is needed there, to change hola's document;"
+                " --consul names another URL"
+            ) from None
         return answer.body if answer.status == 200 else b""
 
     def _is_ready(self) -> bool:

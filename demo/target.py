@@ -24,6 +24,10 @@ class Target(Protocol):
     def url(self) -> str: ...
 
     @property
+    def opening(self) -> str:
+        """Whether it is started now or runs already, for a person."""
+
+    @property
     def log(self) -> str:
         """Where its lines are, for a person."""
 

@@ -88,7 +88,7 @@ def config_group() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--against", type=click.Path(path_type=Path), help="report what differs from this document")
 def check(files: tuple[Path, ...], against: Path | None) -> int:
-    """Validate live documents; exit 4 if one is invalid, 3 if one needs a restart."""
+    """Validate live documents; exit 4 if one is invalid, 3 if one needs a restart after --against."""
     reports = [_check_one(file, _parse_old(against) if against else None) for file in files]
     is_valid = all(report["valid"] for report in reports)
     show({"valid": is_valid, "files": reports})
@@ -138,7 +138,7 @@ def push(settings: Settings, file: Path, address: str | None, key: str) -> int:
     except DocumentRejected as error:
         show({"key": key, "written": False, "errors": [fault.as_dict() for fault in error.faults]})
         return EX_INVALID
-    report: dict[str, Any] = {"key": key, "previous": None, "revision": documents.revision(data), "changed": []}
+    report: dict[str, Any] = {"key": key, "revision": documents.revision(data)}
     try:
         old = place.read()
         report |= _compare(old.value, document)

@@ -99,6 +99,7 @@ def test_what_somebody_else_pushed_stays(repository: Repository) -> None:
 @pytest.mark.parametrize(
     "variables",
     [
+        (),
         ("TARGET=dev", f"TAG={TAG}"),
         ("TARGET=production", "TAG=latest"),
         ("TARGET=production", "TAG="),
@@ -109,6 +110,6 @@ def test_what_somebody_else_pushed_stays(repository: Repository) -> None:
 )
 def test_what_is_no_reference_is_refused(repository: Repository, variables: tuple[str, ...]) -> None:
     done = repository.promote(*variables)
-    assert "staging|production TAG [DIGEST]" in done.stderr
+    assert "make promote TARGET=staging|production TAG=TAG [DIGEST=DIGEST]" in done.stderr
     assert done.returncode != 0
     assert len(repository.pushed()) == 1

@@ -11,6 +11,7 @@ import pytest
 from hola import settings
 from hola.app import Hola, create_app
 from hola.commands import cli
+from hola.live_config.document import parse
 from hola.scoreboard import Place, Scoreboard
 from hola.telemetry.metrics import BoardCollector
 from hola.views.openapi import describe
@@ -64,6 +65,15 @@ def test_metrics_table_is_what_is_exposed(hola: Hola) -> None:
     assert {name: family.type for name, family in exposed.items()} == {name: kind for name, (kind, _) in table.items()}
     labels = {name: {label for sample in family.samples for label in sample.labels} for name, family in exposed.items()}
     assert all(found - {"le"} <= table[name][1] for name, found in labels.items())
+
+
+def test_the_sample_document_is_taken_on_by_every_pod() -> None:
+    """Copied to config/config.json it is valid and does something: no pod holds it back."""
+    sample = README[README.index("```json\n") + 8 :].partition("```")[0]
+    document = parse(sample.encode())
+    assert document.faults
+    assert document.meta is not None
+    assert document.meta.rollout is None
 
 
 def test_events_table_is_what_the_code_says() -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from demo.steps import STEPS
-from tests.support import ROOT, clean_environment
+from tests.support import ROOT, Service, clean_environment, free_port
 
 SECONDS = 120
 COLOUR = re.compile(r"\033\[[0-9;]*[mK]")
@@ -78,6 +78,19 @@ def test_a_hola_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (69, "")
     assert re.search(r"NOT SHOWN: hola does not start: see \S+hola.log", done.stdout)
+
+
+def test_a_hola_without_consul_is_told_what_it_needs(service: Service, tmp_path: Path) -> None:
+    """`make demo URL=…` of a `make run`: exit 69; nothing was started, and Consul does not answer."""
+    hola, consul = f"http://127.0.0.1:{service.port}", f"http://127.0.0.1:{free_port()}"
+    options = [*command(tmp_path / "demo"), "--url", hola, "--consul", consul]
+    done = subprocess.run(
+        options, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (69, "")
+    opening, end = done.stdout.splitlines()
+    assert opening.startswith(f"no hola is started: that at {hola} is used")
+    assert end.startswith(f"NOT SHOWN: {consul}: connection refused; Consul is needed there")
 
 
 def read(descriptor: int) -> str:

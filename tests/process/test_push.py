@@ -111,6 +111,7 @@ def test_nobody_there_is_told_in_one_line() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     code, result = push(url)
     assert (code, result["written"], result["error"]) == (1, False, f"{url}: connection refused")
+    assert not {"previous", "changed"} & result.keys(), "nobody knows"
 
 
 @pytest.mark.parametrize(
