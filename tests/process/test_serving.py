@@ -116,6 +116,8 @@ def test_metrics_move_to_their_own_port(tmp_path: Path) -> None:
         assert {running.get(path).status for path in ("/metrics", "//metrics", "http://pod//metrics")} == {404}
         assert {running.get(path).status for path in ("/livez", "//livez", "http://pod//livez")} == {200}
         assert running.get("/readyz").status == 200
+        page = running.get("/", Accept="text/html").body
+        assert (b'href="metrics"' in page, f"metrics are served on port {port}.".encode() in page) == (False, True)
         running.port = port
         assert running.get("/metrics").status == 200
         assert running.get("/config").status == 200
