@@ -29,6 +29,11 @@ MOST_FAULTS_SHOWN = 20
 _STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
+_MESSAGES = {  # where pydantic speaks of its own types
+    "extra_forbidden": "unknown key; see `config schema` for those there are",
+    "tuple_type": "write an array",
+}
+
 Value = TypeVar("Value")
 Text = Annotated[str, StringConstraints(max_length=200)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
@@ -78,8 +83,12 @@ class Document(Part):
     """What may change while hola runs. Every key is optional; unknown keys are rejected."""
 
     greeting: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "Hola!"
-    log_level: Timed[Level] = Timed[Level](value="info", until=None)
-    trace_sample_ratio: Timed[Ratio] | None = Field(None, description="default: OTEL_TRACES_SAMPLER's")
+    log_level: Timed[Level] = Field(
+        Timed[Level](value="info", until=None), examples=[{"value": "debug", "until": None}]
+    )
+    trace_sample_ratio: Timed[Ratio] | None = Field(
+        None, description="default: OTEL_TRACES_SAMPLER's", examples=[{"value": 0.1, "until": None}]
+    )
     features: Features = Features(shout=False)
     faults: Annotated[tuple[FaultRule, ...], Field(max_length=50, strict=False)] = ()
     secrets_grace_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60.0
@@ -206,10 +215,19 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _fault(detail: Any) -> Fault:
-    is_unknown = detail["type"] == "extra_forbidden"
+    kind = detail["type"]
     location = [str(part).replace("~", "~0").replace("/", "~1")[:80] for part in detail["loc"]]
-    message = "unknown key; see `config schema` for those there are" if is_unknown else detail["msg"]
-    return Fault("/" + "/".join(location), "unknown_key" if is_unknown else detail["type"], message)
+    message = _example(detail["loc"]) if kind == "model_type" else _MESSAGES.get(kind, detail["msg"])
+    return Fault("/" + "/".join(location), "unknown_key" if kind == "extra_forbidden" else kind, message)
+
+
+def _example(location: tuple[int | str, ...]) -> str:
+    """What to write where an object belongs: the schema's example, never what was given."""
+    key, *below = location
+    field = None if below else Document.model_fields.get(str(key))
+    if field and field.examples:
+        return f"write an object like {json.dumps(field.examples[0])}"
+    return "write an object; see `config schema` for its keys"
 
 
 def _reject(path: str, code: str, message: str) -> NoReturn:

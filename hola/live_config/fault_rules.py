@@ -40,6 +40,10 @@ CATALOGUE = {
 }
 """By the rule's key, in the order in which the effects of one rule come."""
 
+SPARED = ("/livez", "/healthz", "/readyz", "/metrics", "/config")
+SPARED_BELOW = ("/config/", "/static/")
+"""Routes, and beginnings of routes, that no rule may name: a fault must not take away the means to see and end it."""
+
 ENDINGS = ("status", "exception", "exit_worker")
 """How a request may end. It ends once."""
 
@@ -55,7 +59,8 @@ class FaultRule(Part):
     """A fault to inject on purpose.
 
     Of status, exception and exit_worker it asks for one at most; exit_worker needs an until. A rule that asks for
-    nothing is a dry run: it only stamps and counts what it would meet. Probes, /metrics and /config* are spared.
+    nothing is a dry run: it only stamps and counts what it would meet. Probes, /metrics, /config* and /static are
+    spared: no rule may name them.
     """
 
     model_config = ConfigDict(json_schema_extra=_tell_signals)
@@ -102,6 +107,10 @@ def wrong(rules: Iterable[FaultRule]) -> Iterator[Fault]:
         if rule.id in seen:
             yield Fault(f"{path}/id", "duplicate_id", "another fault has the same id")
         seen.add(rule.id)
+        if rule.route in SPARED or rule.route.startswith(SPARED_BELOW):
+            yield Fault(
+                f"{path}/route", "spared", "no fault meets probes, /metrics, /config* and /static; name another"
+            )
         first, *others = [key for key in ENDINGS if getattr(rule, key)] or [""]
         for other in others:
             yield Fault(f"{path}/{other}", "contradiction", f"a request ends in one way only: by this or by {first}")

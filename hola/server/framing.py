@@ -22,7 +22,7 @@ _MORE = re.compile(rb"\n(?:content-length|transfer-encoding|expect):", re.IGNORE
 _CAN_CONTINUE = re.compile(rb"(?:PROXY [^\r\n]*)?(?:\r\n)?[^\r\n]* HTTP/1\.1\r\n")
 _CHUNKED = re.compile(rb"(?:(?:gzip|deflate|compress|identity)[ \t]*,[ \t]*)*chunked")  # all that the parser accepts
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,16})[^\r\n]*\r\n")
-_OPERATIONS = re.compile(rb"GET /(livez|healthz|readyz|metrics|config/status)[ ?]")
+_OPERATIONS = re.compile(rb"GET /+(livez|healthz|readyz|metrics|config/status)[ ?]")  # `//livez` is routed as `/livez`
 
 
 class Stage(Enum):

@@ -127,6 +127,7 @@ class AboutViews:
             faults=_faults_in_force(),
             status=self._config.describe_status(),
             history=history,
+            metrics_port=self._settings.metrics_port,
         )
         return Response(page, content_type="text/html; charset=utf-8")
 

@@ -34,6 +34,7 @@ def template(rule: str) -> str:
 
 def register(app: Flask, metrics_port: int | None) -> None:
     """Put the guards in front of every view of `app`, and its headers on every answer."""
+    app.url_map.merge_slashes = False  # else `/config//history` is a redirect in HTML, and no problem
     templates = {rule.rule: template(rule.rule) for rule in app.url_map.iter_rules()}
     check_port = _port_guard(str(metrics_port)) if metrics_port is not None else None
 
@@ -80,10 +81,11 @@ def _check_length() -> None:
 
 def _port_guard(metrics_port: str) -> Callable[[Environ], None]:
     def guard(environ: Environ) -> None:
-        path, on_metrics_port = environ.get("PATH_INFO", ""), environ["SERVER_PORT"] == metrics_port
-        if on_metrics_port and not path.startswith(_METRICS_PORT_PREFIXES):
+        """By the route that matched: `//metrics` reaches it, too. The path counts only where no view would run."""
+        route, on_metrics_port = environ.get(ROUTE) or environ["PATH_INFO"], environ["SERVER_PORT"] == metrics_port
+        if on_metrics_port and not route.startswith(_METRICS_PORT_PREFIXES):
             abort(404, "this port serves metrics, probes and configuration")
-        if not on_metrics_port and path == "/metrics":
+        if not on_metrics_port and route == "/metrics":
             abort(404, f"metrics are served on port {metrics_port}")
 
     return guard

@@ -206,6 +206,7 @@ def test_a_fault_begins_and_ends_once_a_pod(own_service: Service) -> None:
         ({"status": 503, "exception": True}, "/faults/0/exception", "contradiction"),
         ({"exit_worker": True}, "/faults/0/until", "missing"),
         ({"allocate_mib": 65}, "/faults/0/allocate_mib", "less_than_equal"),
+        ({"route": "/livez"}, "/faults/0/route", "spared"),
     ],
 )
 def test_a_fault_that_cannot_be_meant_is_refused_with_its_pointer(
@@ -218,6 +219,18 @@ def test_a_fault_that_cannot_be_meant_is_refused_with_its_pointer(
     assert (error["path"], error["code"], bool(error["message"])) == (path, code, True)
     drilled.put("{}")
     eventually(lambda: drilled.get("/config/status").json()["rejection"] is None, "a good document", 5)
+
+
+def test_no_number_of_slashes_leads_a_fault_to_what_is_spared(drilled: Service) -> None:
+    """ADR 11: a rule for probes or figures is refused, and one for / meets it however its path is written."""
+    before = told(drilled, "config_rejected")
+    faults = [{"id": f"spared-{n}", "route": route, "status": 503} for n, route in enumerate(("/livez", "/metrics"))]
+    drilled.put(json.dumps({"faults": faults}))
+    eventually(lambda: told(drilled, "config_rejected") > before, "the rejection", 5)
+    assert [drilled.get(path).status for path in ("//livez", "//metrics", "http://pod//livez")] == [200] * 3
+    inject(drilled, {"id": "at-home", "route": "/", "status": 503})
+    assert [drilled.get(path).status for path in ("/", "//", "//livez", "//metrics")] == [503, 503, 200, 200]
+    mend(drilled, "at-home")
 
 
 class Visitors:

@@ -49,6 +49,7 @@ def test_every_answer_carries_trace_and_revision(service: Service, path: str) ->
         ("/delay/61", "GET", 400),
         ("/delay/-1", "GET", 400),
         ("/stream/1001", "GET", 400),
+        ("/config//history", "GET", 404),
     ],
 )
 def test_every_error_is_a_problem_with_its_trace(service: Service, path: str, method: str, status: int) -> None:
@@ -112,8 +113,11 @@ def test_metrics_move_to_their_own_port(tmp_path: Path) -> None:
     port = free_port()
     with Service(tmp_path, HOLA_METRICS_PORT=str(port)) as running:
         running.ready()
-        assert running.get("/metrics").status == 404
+        assert {running.get(path).status for path in ("/metrics", "//metrics", "http://pod//metrics")} == {404}
+        assert {running.get(path).status for path in ("/livez", "//livez", "http://pod//livez")} == {200}
         assert running.get("/readyz").status == 200
+        page = running.get("/", Accept="text/html").body
+        assert (b'href="metrics"' in page, f"metrics are served on port {port}.".encode() in page) == (False, True)
         running.port = port
         assert running.get("/metrics").status == 200
         assert running.get("/config").status == 200

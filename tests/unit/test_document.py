@@ -71,6 +71,30 @@ def test_a_fault_is_named_by_its_pointer(values: dict[str, Any], path: str, code
     assert (fault.path, fault.code) == (path, code)
 
 
+@pytest.mark.parametrize(
+    ("values", "path", "message"),
+    [
+        ({"log_level": "S3NT1NEL"}, "/log_level", 'write an object like {"value": "debug", "until": null}'),
+        ({"log_level": None}, "/log_level", 'write an object like {"value": "debug", "until": null}'),
+        ({"trace_sample_ratio": 0.25}, "/trace_sample_ratio", 'write an object like {"value": 0.1, "until": null}'),
+        ({"features": "S3NT1NEL"}, "/features", "write an object; see `config schema` for its keys"),
+        ({"faults": ["S3NT1NEL"]}, "/faults/0", "write an object; see `config schema` for its keys"),
+        ({"_meta": {"rollout": 5}}, "/_meta/rollout", "write an object; see `config schema` for its keys"),
+        ({"faults": {"id": "S3NT1NEL"}}, "/faults", "write an array"),
+    ],
+)
+def test_a_value_in_an_objects_place_is_told_by_an_example(values: dict[str, Any], path: str, message: str) -> None:
+    (fault,) = faults_of(json.dumps(values).encode())
+    assert (fault.path, fault.message) == (path, message)
+
+
+def test_the_schemas_examples_are_valid() -> None:
+    examples = {key: told["examples"] for key, told in documents.schema()["properties"].items() if "examples" in told}
+    assert set(examples) == {"log_level", "trace_sample_ratio"}
+    for key, (example,) in examples.items():
+        assert parse(json.dumps({key: example}).encode())
+
+
 def test_infinity_by_a_large_exponent_is_rejected() -> None:
     assert faults_of(b'{"secrets_grace_seconds": 1e999}')[0].path == "/secrets_grace_seconds"
 

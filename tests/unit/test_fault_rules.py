@@ -13,6 +13,7 @@ from hola.errors import DocumentRejected
 from hola.live_config import document as documents
 from hola.live_config.document import parse
 from hola.live_config.fault_rules import CATALOGUE, ENDINGS, FaultRule
+from hola.telemetry.request import QUIET_ROUTES
 
 FUTURE = "2999-01-01T00:00:00Z"
 SOME: dict[str, Any] = {
@@ -90,6 +91,19 @@ def test_a_worker_does_not_crash_without_an_end(until: dict[str, None], percent:
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     found = rejected({}, {"status": 500, "exception": True}, {"exit_worker": True, "id": "f0"})
     assert [code for _path, code in found] == ["contradiction", "duplicate_id", "missing"]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [*sorted(QUIET_ROUTES), "/config", "/config/status", "/config/history", "/config/{anything}", "/static/{filename}"],
+)
+def test_a_fault_that_can_never_happen_is_rejected(route: str) -> None:
+    assert rejected({}, {"route": route, "until": FUTURE}) == [("/faults/1/route", "spared")]
+
+
+@pytest.mark.parametrize("route", ["/", "/nowhere", "/livezz", "/configuration", "/a/livez", "/delay/{seconds}"])
+def test_a_fault_on_any_other_route_is_accepted_whether_there_is_one_or_not(route: str) -> None:
+    assert rejected({"route": route, "until": "2020-01-01T00:00:00Z"}) == []
 
 
 @pytest.mark.parametrize("key", MOST)

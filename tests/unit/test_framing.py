@@ -97,8 +97,5 @@ def test_a_byte_more_costs_no_look_at_all_chunks_before() -> None:
 
 
 def test_what_operators_ask_for_is_known_by_its_path() -> None:
-    assert [is_operational(b"GET " + path + b" HTTP/1.1") for path in (b"/livez", b"/metrics?a=b", b"/livezz")] == [
-        True,
-        True,
-        False,
-    ]
+    paths = {b"/livez": True, b"/metrics?a=b": True, b"//livez": True, b"/livezz": False, b"/config//status": False}
+    assert {path: is_operational(b"GET " + path + b" HTTP/1.1") for path in paths} == paths

@@ -54,11 +54,13 @@ def test_a_view_is_reached_by_its_named_route() -> None:
         ("GET", "/echo", UNMATCHED),
         ("GET", "/nowhere", UNMATCHED),
         ("GET", "/delay/", UNMATCHED),
+        ("GET", "//livez", "/livez"),
+        ("GET", "/config//status", UNMATCHED),
     ],
 )
 def test_the_route_is_known_before_the_application_runs(method: str, path: str, route: str) -> None:
     app = make_app()
-    with app.test_request_context(path, method=method) as context:
+    with app.test_request_context(method=method, environ_overrides={"PATH_INFO": path}) as context:
         assert route_finder(app)(context.request.environ) == route
 
 
@@ -71,6 +73,31 @@ def test_with_a_metrics_port_metrics_are_there_alone_and_the_probes_on_both(path
     client = make(metrics_port=9000)
     assert get(client, path, port=5000).status_code == (404 if path == "/metrics" else 200)
     assert get(client, path, port=9000).status_code == (404 if path == "/" else 200)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/config/status", "/metrics", "/"])
+@pytest.mark.parametrize("port", [5000, 9000])
+def test_with_a_metrics_port_a_path_of_more_slashes_leads_no_further(path: str, port: int) -> None:
+    client = make(metrics_port=9000)
+    plain = get(client, path, port).status_code
+    for slashes in ("/", "//"):
+        answer = client.get(
+            base_url=f"http://pod:{port}", environ_overrides={"PATH_INFO": slashes + path, "SERVER_PORT": str(port)}
+        )
+        assert answer.status_code == plain
+
+
+@pytest.mark.parametrize("metrics_port", [None, 9000])
+def test_a_path_with_an_empty_part_is_a_problem_and_no_redirect(metrics_port: int | None) -> None:
+    answer = get(make(metrics_port), "/config//status")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/echo"])
+def test_with_a_metrics_port_a_wrong_method_is_told_where_the_path_is_served(path: str) -> None:
+    client, method = make(metrics_port=9000), "GET" if path == "/echo" else "POST"
+    statuses = [client.open(path, method=method, base_url=f"http://pod:{port}").status_code for port in (5000, 9000)]
+    assert statuses == ([404, 405] if path == "/metrics" else [405, 404])
 
 
 def test_the_servers_port_counts_and_not_what_the_client_says() -> None:
