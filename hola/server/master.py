@@ -205,7 +205,7 @@ class Master(Arbiter):
         was_second = self.master_pid != 0
         super().maybe_promote_master()
         if was_second and self.master_pid == 0:
-            self.metrics_dir.take_over()
+            self.metrics_dir.hold()
 
     # deaths
 

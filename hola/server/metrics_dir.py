@@ -1,4 +1,4 @@
-"""The directory of metric files: made at start, owned by one master, gone with it."""
+"""The directory of metric files: made at start, owned by one master and its successors, gone with the last."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ class MetricsDir:
         self._is_own = given is None or (
             is_successor and given.parent == _base() and _OWN_NAME.fullmatch(given.name) is not None
         )
+        self._lock: int | None = None
         if is_successor:
-            return  # the first master holds the lock; `take_over` when it is gone
+            self.hold()
+            return
         if self._is_own:
             _remove_orphans(self.path.parent)
         try:
@@ -42,6 +44,7 @@ class MetricsDir:
             self._lock = _lock(self.path)
             for file in (*self.path.glob("*.db"), *self.path.glob("exemplar_*.bin")):
                 file.unlink()
+            fcntl.lockf(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the same lock, for successors to share
         except BlockingIOError:
             raise _fault(self.path, "in_use", "belongs to another running service") from None
         except OSError as error:
@@ -54,10 +57,14 @@ class MetricsDir:
         directory.path, directory._is_own = Path("/nonexistent"), False  # noqa: SLF001 - its own class
         return directory
 
-    def take_over(self) -> None:
-        """Hold the directory after the master before has gone."""
-        with suppress(OSError):
-            self._lock = _lock(self.path)
+    def hold(self) -> None:
+        """Own it together with the master before, so that nobody takes it for an orphan when that one is gone.
+
+        Called again then, since an older hola shares its lock with nobody.
+        """
+        if self._lock is None:
+            with suppress(OSError):
+                self._lock = _lock(self.path, fcntl.LOCK_SH)
 
     def remove(self) -> None:
         """Leave nothing behind, unless somebody else gave the directory."""
@@ -74,11 +81,11 @@ def _is_ours(path: Path) -> bool:
     return path.parent == _base() and _OWN_NAME.fullmatch(path.name) is not None
 
 
-def _lock(directory: Path) -> int:
-    """Hold the directory until this process ends; a forked worker holds it too, which does no harm."""
+def _lock(directory: Path, kind: int = fcntl.LOCK_EX) -> int:
+    """Hold the directory until this process ends; no worker holds it, since such a lock stays behind at a fork."""
     fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(fd, kind | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
         raise

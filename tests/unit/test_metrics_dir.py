@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,19 +26,31 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def foreign(base: Path) -> Iterator[Path]:
     """A directory that another living process owns."""
-    directory, (reader, writer) = base / "hola-1", os.pipe()
-    directory.mkdir()
+    directory = base / "hola-1"
+    with another_master(directory, is_successor=False):
+        yield directory
+
+
+@contextmanager
+def another_master(directory: Path, is_successor: bool) -> Iterator[None]:
+    """In a process of its own, for the time of a block."""
+    reader, writer = os.pipe()
     if (child := os.fork()) == 0:
-        metrics_dir._lock(directory)
-        os.write(writer, b"held")
-        signal.pause()  # until it is killed
-        os._exit(0)
-    os.read(reader, 4)
-    yield directory
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(reader)
-    os.close(writer)
+        try:
+            held = MetricsDir(directory, is_successor)
+            os.write(writer, b"held")
+            signal.pause()  # until it is killed
+            del held
+        finally:
+            os._exit(1)
+    try:
+        assert select.select([reader], [], [], 10)[0]
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
 
 
 def test_it_is_made_under_shared_memory_and_removed_at_the_end(base: Path) -> None:
@@ -73,6 +87,20 @@ def test_what_a_living_master_owns_is_left_alone(base: Path, foreign: Path) -> N
     (foreign / "counter_0.db").write_text("theirs")
     MetricsDir(None, is_successor=False)
     assert (foreign / "counter_0.db").read_text() == "theirs"
+
+
+def test_a_successors_directory_is_nobodys_orphan_once_the_first_master_is_gone(base: Path) -> None:
+    """Between USR2 and the end: another service that starts on the host just now must not clear it away."""
+    directory = base / "hola-1"
+    with ExitStack() as second:
+        with another_master(directory, is_successor=False):
+            second.enter_context(another_master(directory, is_successor=True))
+            (directory / "counter_0.db").write_text("ours")
+        mine = MetricsDir(None, is_successor=False)
+        assert (directory / "counter_0.db").read_text() == "ours"
+    mine.remove()
+    MetricsDir(None, is_successor=False)
+    assert not directory.exists()
 
 
 def test_one_that_a_living_service_owns_is_refused(foreign: Path) -> None:
