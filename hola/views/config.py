@@ -140,7 +140,9 @@ class ConfigViews:
             "rejection": history.last_rejection(self._board),  # type: ignore[typeddict-item]  # the journal's entry
             "held": f"{pod.held:012x}" if pod.held else None,
             "restart_required": pod.restart_required,
-            "workers": [_worker(slot, row, pod.generation) for slot, row in self._board.workers],
+            "workers": [  # one that is about to be forked is none yet: who signals pid 0 signals the shell's own group
+                _worker(slot, row, pod.generation) for slot, row in self._board.workers if row.pid
+            ],
         }
 
     def describe_history(self) -> History:
