@@ -35,7 +35,7 @@ KINDS = ("counter", "summary", "histogram")
 _REAL = struct.Struct("d")
 _BOUND = itemgetter(0)
 _log = get_logger("hola.metrics")
-TOLD_AT = 2
+TOLD_AT = 2  # scrapes in a row that found a file broken
 RETRY_SECONDS = 0.001  # a file is empty for an instant while its worker boots
 
 
@@ -94,13 +94,15 @@ class SlotFiles(Collector):
         self._known: dict[str, _Known] = {}
         self._series: dict[Name, Series] = {}
         self._runs: dict[tuple[str, _Labels], Run] = {}
-        self._failed: dict[str, int] = {}  # how often in a row a file was broken
+        self._failed: dict[str, int] = {}  # for how many scrapes in a row a file has been broken
+        self._failed_before = self._failed
         self._helps: dict[str, str] = {}  # of each metric, as it was read last
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterable[Metric]:
+        self._failed_before, self._failed = self._failed, {}
         exemplars = self._exemplars()
         for kind in KINDS:
             totals: dict[Series, float] = defaultdict(float)
@@ -175,14 +177,12 @@ class SlotFiles(Collector):
             failure = error
         if failure := failure or known.failure:
             self._fail(path, failure)
-        else:
-            self._failed.pop(path.name, None)
         return data, known.places
 
     def _fail(self, path: Path, error: Exception) -> None:
         """Count it at each scrape; tell it at the second in a row, since a worker may boot at the first."""
         self._count_error()
-        self._failed[path.name] = times = self._failed.get(path.name, 0) + 1
+        self._failed[path.name] = times = self._failed_before.get(path.name, 0) + 1
         if times == TOLD_AT:
             _log.warning("metrics_file_broken", file=str(path), reason=str(error))
 

@@ -14,9 +14,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-MOST_KEPT = (
-    20_000  # samples. What comes when there are so many is left to the encoder, since to throw out others helps nobody
-)
+MOST_KEPT = 20_000  # samples; metrics of others the encoder writes, which throws out nothing that is needed
 _ELSEWHERE = ("_created", "_gsum", "_gcount")  # what the text format moves to another place
 
 Encoder = Callable[[Collector], bytes]

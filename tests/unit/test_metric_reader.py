@@ -132,10 +132,16 @@ def test_a_file_that_is_replaced_while_it_is_opened_exchanges_no_series(
         assert dict(samples(exposition)) == {"asked_total a": ord("a"), "asked_total b": ord("b")}
 
 
-def test_a_gauges_file_that_is_torn_costs_no_other_gauge(tmp_path: Path, board: Scoreboard) -> None:
+def test_a_gauges_file_that_is_torn_costs_no_other_gauge(tmp_path: Path, board: Scoreboard, lines: Lines) -> None:
+    """And is told each time that it is torn."""
     values.ValueClass = SlotValues(tmp_path, 0, board.rows[0])
     Gauge("waiting", "Waiting.", registry=CollectorRegistry(), multiprocess_mode="sum").set(6)
-    (tmp_path / "gauge_sum_1.db").write_bytes(b"torn")
-    (tmp_path / "gauge_sum_2.db").touch()
-    assert dict(samples(Exposition(tmp_path, [], board, board.rows[0]))) == {"waiting": 6}
-    assert board.totals("metrics_errors", ("metrics_errors",))["metrics_errors"] >= 1
+    exposition, torn = Exposition(tmp_path, [], board, board.rows[0]), tmp_path / "gauge_sum_1.db"
+    for _ in range(2):
+        torn.write_bytes(b"torn")
+        for _ in range(3):
+            assert dict(samples(exposition)) == {"waiting": 6}
+        torn.unlink()
+        assert dict(samples(exposition)) == {"waiting": 6}
+    assert [(line["event"], line["file"]) for line in lines.parsed] == [("metrics_file_broken", str(torn))] * 2
+    assert board.totals("metrics_errors", ("metrics_errors",)) == {"metrics_errors": 6}
