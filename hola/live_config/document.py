@@ -189,7 +189,8 @@ def _decode(data: bytes) -> Any:
         return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         kind = "trailing_data" if error.msg == "Extra data" else "not_json"
-        _reject("", kind, f"{error.msg.lower()} at line {error.lineno} column {error.colno}")
+        what = error.msg.lower().removesuffix(" at")  # as some of them end
+        _reject("", kind, f"{what} at line {error.lineno} column {error.colno}")
     except ValueError:  # an integer of more digits than Python converts
         _reject("", "not_json", "a number has too many digits")
 

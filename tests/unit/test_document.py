@@ -136,3 +136,9 @@ def test_changes_are_named_by_pointer() -> None:
     assert documents.changed(old, new) == ["/features/shout", "/greeting"]
     assert documents.changed(new, new) == []
     assert "/greeting" in documents.changed(None, new)
+
+
+def test_where_json_breaks_is_told_in_one_sentence() -> None:
+    with pytest.raises(DocumentRejected) as caught:
+        parse(b'{"greeting": "a\n"}')
+    assert [fault.message for fault in caught.value.faults] == ["invalid control character at line 1 column 16"]
