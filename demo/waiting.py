@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from demo.target import NotShown
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.05  # between two looks at something that tells nobody when it comes
 Found = TypeVar("Found")
 
 

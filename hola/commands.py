@@ -119,7 +119,7 @@ def status(settings: Settings, url: str | None, wait: float, revision: str | Non
         if _runs(found, revision) or time.monotonic() >= deadline:
             show(found)
             return EX_OK if _runs(found, revision) else EX_FAILED
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two questions over HTTP, which nobody answers earlier
 
 
 @config_group.command("push")

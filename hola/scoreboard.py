@@ -217,7 +217,7 @@ class Scoreboard:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LockTimeout("another process holds the scoreboard's lock") from None
-                time.sleep(0.001)
+                time.sleep(0.001)  # a lock of POSIX can be waited for without a bound, or not at all
             else:
                 return
 

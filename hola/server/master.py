@@ -35,7 +35,7 @@ EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 REAP_SECONDS = 0.5
 BOOT_PAUSE_SECONDS = 0.05
 RESPAWN_PAUSE_SECONDS = 2.0  # after a replacement that could not boot
-STOP_STEP_SECONDS = 0.05
+STOP_STEP_SECONDS = 0.05  # between two looks at who has ended, and which signal has come
 QUICK_SECONDS = 2.0  # gunicorn's own bound after INT or QUIT during a stop
 FROZEN_SECONDS = 5.0  # no round of the loop takes so long by itself
 
@@ -142,7 +142,7 @@ class Master(Arbiter):
         until = time.monotonic() + REAP_SECONDS
         while self.WORKERS and time.monotonic() < until:  # those that were killed just now belong to the account
             self.reap_workers()
-            time.sleep(0.01)
+            time.sleep(0.01)  # waitpid has no bound, and a killed worker may be held by the kernel
 
     def _signals_waiting(self) -> list[int]:
         return list(super().wait_for_signals(0.001))

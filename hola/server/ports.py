@@ -12,7 +12,7 @@ from hola.errors import Fault
 from hola.settings import Settings
 
 PATIENCE_SECONDS = 5.0  # gunicorn's own: whoever stops here just now leaves the port in that time
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.1  # between two tries: a port that is free again tells nobody
 _INHERITED = ("GUNICORN_FD", "LISTEN_FDS")  # of the master before, or of systemd
 
 
